@@ -1,0 +1,245 @@
+"""What a run leaves behind: `run.json` (the manifest), `videos.jsonl` (one line per video), `clips/`.
+
+Reports are pure functions of these files. Numbers are numbers, times are seconds and ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidrobust.errors import RecordError
+
+RUN_SCHEMA = "vidrobust.run/1"
+VIDEO_SCHEMA = "vidrobust.video/1"
+
+Status: TypeAlias = Literal["success", "exhausted", "gave_up", "misclassified", "error"]
+
+
+class Distance(TypedDict):
+    """How far the stored clip is from the clean one; pixel values in [0, 1] unless the name says 255."""
+
+    linf: float
+    """Largest absolute change."""
+    l2: float
+    """Euclidean norm over all values."""
+    mean_abs_255: float
+    """MAP: mean absolute change over every value, on the 0-255 scale."""
+    frames_changed: int
+    """Frames with any change."""
+    pixels_changed: float
+    """Share of values that changed."""
+
+
+class VideoRecord(TypedDict):
+    """One line of `videos.jsonl`."""
+
+    schema: str
+    key: str
+    """Unique within the run."""
+    sha256: str
+    """Of the clean clip's float32 bytes."""
+    path: str | None
+    label: int
+    """The attacked class: the true one, or the model's own answer where the source knows none."""
+    clean_label: int | None
+    """The model's answer to the clean clip."""
+    target: int | None
+    status: Status
+    queries: int
+    """Clips this video cost, as spent, the clean one included."""
+    queries_to_success: int | None
+    """As `queries`, at the first success; None without one."""
+    candidates: int
+    """Queries that could have ended the attack."""
+    adversarial_label: int | None
+    seconds: float
+    """The video's share of the wall time: its own computing and its clips' part of each batch."""
+    seed: int
+    distance: Distance | None
+    """Of the adversarial clip, or of the last candidate where the attack failed."""
+    clip: str | None
+    """Where the clip is stored, relative to the run folder."""
+    error: str | None
+
+
+class Check(TypedDict):
+    """One self-check of a run."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class RunManifest(TypedDict):
+    """`run.json`."""
+
+    schema: str
+    id: str
+    command: list[str]
+    config: dict[str, Any]
+    """The resolved config: what TOML, options and defaults came to."""
+    config_sha256: str
+    """Of everything in the config that can change a record (so not `run.out`, window, batch)."""
+    components: dict[str, dict[str, str]]
+    """Per slot: name, plugin, dist, version."""
+    classes: list[str]
+    """Class names of the model, in the order of its scores."""
+    environment: dict[str, Any]
+    budget: int
+    """Query budget per video."""
+    started: str
+    finished: str | None
+    clips_seen: int | None
+    """Clips that reached the model, by the oracle's own count, over all sessions of this run."""
+    seconds: float | None
+    """Wall time, over all sessions of this run."""
+    checks: list[Check]
+
+
+class RunFolder:
+    """Reads and writes one run folder.
+
+    Args:
+        path: The folder; see `create` and `open`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def manifest_path(self) -> Path:
+        """`run.json`."""
+        return self.path / "run.json"
+
+    @property
+    def videos_path(self) -> Path:
+        """`videos.jsonl`."""
+        return self.path / "videos.jsonl"
+
+    def manifest(self) -> RunManifest:
+        """The manifest.
+
+        Raises:
+            RecordError: If there is none, it cannot be read, or it has another schema.
+        """
+        try:
+            data = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RecordError(
+                f"{self.path} is not a run folder: it has no run.json",
+                hint="give a folder that `vidrobust run` wrote",
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RecordError(f"{self.manifest_path} cannot be read: {error}") from error
+        if not isinstance(data, dict) or data.get("schema") != RUN_SCHEMA:
+            raise RecordError(f"{self.manifest_path}: expected schema {RUN_SCHEMA!r}")
+        return cast(RunManifest, data)
+
+    def write_manifest(self, manifest: RunManifest) -> None:
+        """Replace `run.json` in one step, so that a crash leaves the old or the new one."""
+        temporary = self.manifest_path.with_suffix(".json.tmp")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            os.replace(temporary, self.manifest_path)
+        except OSError as error:
+            raise _cannot_write(self.manifest_path, error) from error
+
+    def records(self) -> list[VideoRecord]:
+        """Every finished video. A torn last line (a crash while writing) is left out.
+
+        Raises:
+            RecordError: If any other line is damaged.
+        """
+        return list(self._read())
+
+    def _read(self) -> Iterator[VideoRecord]:
+        if not self.videos_path.exists():
+            return
+        raw = self.videos_path.read_bytes()
+        for number, line in enumerate(raw.split(b"\n")[:-1], start=1):
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise RecordError(f"{self.videos_path}:{number} is damaged: {error}") from error
+            yield cast(VideoRecord, record)
+
+    def append(self, record: VideoRecord) -> None:
+        """Write one line and flush it to the operating system.
+
+        Raises:
+            RecordError: If the disk is full or not writable.
+        """
+        try:
+            self._drop_torn_line()
+            with self.videos_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise _cannot_write(self.videos_path, error) from error
+
+    def _drop_torn_line(self) -> None:
+        if not self.videos_path.is_file():
+            return
+        with self.videos_path.open("rb+") as file:
+            raw = file.read()
+            if raw and not raw.endswith(b"\n"):
+                file.truncate(raw.rfind(b"\n") + 1)
+
+    def save_clip(self, key: str, clean: Tensor, adversarial: Tensor) -> str:
+        """Store both clips `(t, c, h, w)`; returns the path relative to the folder.
+
+        The clean clip is kept as uint8 where that is exact, the adversarial one always as float32.
+        """
+        name = f"clips/{safe_name(key)}.npz"
+        levels = (clean * 255).round().to(torch.uint8)
+        exact = torch.equal(levels.to(torch.float32) / 255, clean)
+        try:
+            (self.path / "clips").mkdir(exist_ok=True)
+            np.savez_compressed(
+                self.path / name,
+                clean=(levels if exact else clean).cpu().numpy(),
+                adversarial=adversarial.cpu().numpy(),
+            )
+        except OSError as error:
+            raise _cannot_write(self.path / name, error) from error
+        return name
+
+    def load_clip(self, record: VideoRecord) -> tuple[Tensor, Tensor]:
+        """The clean and the adversarial clip of a record, float32 `(t, c, h, w)` in `[0, 1]`.
+
+        Raises:
+            RecordError: If none was stored, or the file is missing or damaged.
+        """
+        if record["clip"] is None:
+            raise RecordError(f"{record['key']}: no clip was stored", hint="run with run.clips = true")
+        path = self.path / record["clip"]
+        try:
+            with np.load(path) as file:
+                clean = torch.from_numpy(file["clean"])
+                adversarial = torch.from_numpy(file["adversarial"])
+        except (OSError, ValueError, KeyError) as error:
+            raise RecordError(f"{path} cannot be read: {error}") from error
+        if clean.dtype == torch.uint8:
+            clean = clean.to(torch.float32) / 255
+        return clean, adversarial
+
+
+def safe_name(key: str) -> str:
+    """A key as a file name: everything but letters, digits, `.`, `_` and `-` is escaped."""
+    return "".join(c if c.isalnum() or c in "._-" else f"%{ord(c):02x}" for c in key)
+
+
+def _cannot_write(path: Path, error: OSError) -> RecordError:
+    return RecordError(
+        f"{path} cannot be written: {error.strerror or error}",
+        hint="free some space or choose another --out; finished videos are kept, "
+        "and --resume goes on where this run stopped",
+    )

@@ -1,0 +1,63 @@
+"""Errors a user can meet, each with the exit code it gives a command.
+
+Every message says what was being done, what was found and what was expected; `hint` says what to try.
+`cli/main.py` is the only place that catches `VidrobustError`; anything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_SOME_VIDEOS_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+class VidrobustError(Exception):
+    """Base of every error meant for a user.
+
+    Args:
+        message: What went wrong, in one sentence.
+        hint: What to try; empty when there is nothing better than the message.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(VidrobustError):
+    """A config file, a command-line option or a combination of parts makes no sense."""
+
+    exit_code = 2
+
+
+class PluginError(VidrobustError):
+    """A plugin could not be loaded, or its entry could not be built."""
+
+    exit_code = 3
+
+
+class VideoError(VidrobustError):
+    """A video is missing, corrupt, too short, or has no picture; names the file and the frame."""
+
+    exit_code = 4
+
+
+class ModelError(VidrobustError):
+    """The threat model could not be built or answered something impossible."""
+
+    exit_code = 5
+
+
+class ContractError(VidrobustError):
+    """A component broke a protocol of `vidrobust.protocols`."""
+
+    exit_code = 6
+
+
+class RecordError(VidrobustError):
+    """A run folder could not be written or read: disk full, no permission, foreign content."""
+
+    exit_code = 7

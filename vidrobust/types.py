@@ -1,0 +1,181 @@
+"""The vocabulary: values that pass between attacks, the engine and the threat model.
+
+Letters for shapes, everywhere: `k` queries, `t` frames, `c` channels (3, RGB), `h`, `w`, `n` classes.
+A clip is a float32 tensor `(t, c, h, w)` with values in `[0, 1]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor
+
+R = TypeVar("R")
+
+Role: TypeAlias = Literal["probe", "candidate"]
+
+
+class Access(StrEnum):
+    """What the threat model shows of an answer, from least to most."""
+
+    LABEL = "label"
+    TOP_1 = "top-1"
+    TOP_K = "top-k"
+    SCORES = "scores"
+
+    def permits(self, needed: Access) -> bool:
+        """Whether an attack that needs `needed` can work under this access."""
+        order = list(Access)
+        return order.index(self) >= order.index(needed)
+
+
+@runtime_checkable
+class ClipBatch(Protocol):
+    """Clips that are written only when the model is about to see them.
+
+    Sixty probes of a 16 x 224 x 224 clip are 0.6 GB; a batch that renders its rows into the
+    scheduler's buffer, a few at a time, keeps memory flat however many videos are in flight.
+    """
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        ...
+
+    def render(self, start: int, out: Tensor) -> None:
+        """Write clips `start .. start + len(out)` into `out` `(k, t, c, h, w)`, inside `[0, 1]`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What an attack may ask.
+
+    Args:
+        clips: `(k, t, c, h, w)` in `[0, 1]`, or a `ClipBatch` of `k` clips. Handed over for good:
+            nobody writes into it afterwards.
+        role: Only a `candidate` can end the attack with success; a `probe` is for learning.
+    """
+
+    clips: Tensor | ClipBatch
+    role: Role = "probe"
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def render(self, start: int, out: Tensor) -> None:
+        """Write rows `start .. start + len(out)` into `out`."""
+        if isinstance(self.clips, Tensor):
+            out.copy_(self.clips[start : start + len(out)])
+        else:
+            self.clips.render(start, out)
+
+    def row(self, index: int, like: Tensor) -> Tensor:
+        """One clip `(t, c, h, w)` as a fresh tensor shaped and placed like `like`."""
+        out = torch.empty_like(like)
+        self.render(index, out[None])
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the threat model lets an attack see of its answers.
+
+    Args:
+        labels: `(k,)` int64, the top-1 class of each clip.
+        scores: `(k, n)` float32 probabilities; None under `Access.LABEL`. Under `TOP_1` and `TOP_K`
+            the hidden classes share the remaining mass evenly, which is all an attacker can infer.
+    """
+
+    labels: Tensor
+    scores: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+Queries: TypeAlias = Generator[Query, Response, R]
+"""A computation that asks queries and returns an `R`; called with `yield from`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untargeted:
+    """Make the model answer anything but `label`."""
+
+    label: int
+
+    def met(self, labels: Tensor) -> Tensor:
+        """`(k,)` bool: which of the top-1 `labels` `(k,)` reach the goal."""
+        return labels != self.label
+
+    def margin(self, scores: Tensor) -> Tensor:
+        """`(k,)`: score of the label minus the best other score; negative once the goal is met."""
+        others = scores.clone()
+        others[:, self.label] = -torch.inf
+        return scores[:, self.label] - others.amax(dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Targeted:
+    """Make the model answer `target`; `label` is the true class."""
+
+    label: int
+    target: int
+
+    def met(self, labels: Tensor) -> Tensor:
+        """`(k,)` bool: which of the top-1 `labels` `(k,)` reach the goal."""
+        return labels == self.target
+
+    def margin(self, scores: Tensor) -> Tensor:
+        """`(k,)`: best other score minus the target's; negative once the goal is met."""
+        others = scores.clone()
+        others[:, self.target] = -torch.inf
+        return others.amax(dim=1) - scores[:, self.target]
+
+
+Goal: TypeAlias = Untargeted | Targeted
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSpec:
+    """The clip a threat model takes, and the classes it answers.
+
+    Args:
+        classes: Class names in the order of the scores; their number is `n`.
+        frames: `t`, frames per clip.
+        height: `h` in pixels.
+        width: `w` in pixels.
+        resize: Short side in pixels to which a video is resized before the centre crop.
+    """
+
+    classes: tuple[str, ...]
+    frames: int = 16
+    height: int = 112
+    width: int = 112
+    resize: int = 128
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(t, c, h, w)`."""
+        return (self.frames, 3, self.height, self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One video of a source, decoded only when `load` is called.
+
+    Args:
+        key: Unique within the source; names the record.
+        load: Returns the clip `(t, c, h, w)` in `[0, 1]`; raises `VideoError`.
+        label: True class, by name or by index in the model's classes; None attacks the class the
+            model itself gives the clean clip.
+        path: The file it came from, for messages and records.
+    """
+
+    key: str
+    load: Callable[[], Tensor]
+    label: int | str | None = None
+    path: str | None = None
