@@ -1,0 +1,302 @@
+"""One attack on one video: ask and tell. Charges the budget, decides success, keeps the best clip.
+
+    session = Session(attack, video, threat, classes)
+    while session.query is not None:
+        session.answer(oracle.ask(session.query...))
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from vidrobust.engine.journal import Fingerprint, Journal
+from vidrobust.errors import ContractError, VidrobustError
+from vidrobust.protocols import Attack, Task
+from vidrobust.threat.model import ThreatModel
+from vidrobust.types import Goal, Queries, Query, Response
+
+Status: TypeAlias = Literal["running", "success", "exhausted", "gave_up", "misclassified", "error"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The video a session attacks.
+
+    Args:
+        key: Unique in the run.
+        clean: `(t, c, h, w)` in `[0, 1]`, on the model's device.
+        label: The class to attack; None takes the model's own answer to the clean clip.
+        classes: The model's class names.
+        seed: Seed of this video's randomness.
+    """
+
+    key: str
+    clean: Tensor
+    label: int | None
+    classes: tuple[str, ...]
+    seed: int
+
+
+@dataclass
+class Outcome:
+    """What a session came to; filled in as it goes.
+
+    Attributes:
+        status: `running` until the end.
+        queries: Clips charged.
+        queries_to_success: As `queries` at the first success.
+        candidates: Candidates answered, the clean clip not among them.
+        label: The attacked class, known after the clean query.
+        clean_label: The model's answer to the clean clip.
+        adversarial_label: The model's answer to `clip`, on success.
+        target: The target class of a targeted goal.
+        clip: The adversarial clip, or the last candidate where there is none.
+        distance: Of `clip`, by the constraint; only on success.
+        margin: The goal's margin of the latest candidate; negative is success.
+        error: Why the session failed.
+        exception: The exception behind `error`.
+    """
+
+    status: Status = "running"
+    queries: int = 0
+    queries_to_success: int | None = None
+    candidates: int = 0
+    label: int | None = None
+    clean_label: int | None = None
+    adversarial_label: int | None = None
+    target: int | None = None
+    clip: Tensor | None = None
+    distance: float | None = None
+    margin: float | None = None
+    error: str | None = None
+    exception: Exception | None = field(default=None, repr=False)
+
+
+class Session:
+    """Owns the attack's generator. The first query is the clean clip, charged once.
+
+    Args:
+        attack: Builds a fresh attack; called once, after the clean query.
+        subject: The video.
+        threat: The rules.
+        journal: Where answers are written; what it already holds is replayed at once.
+        component: Name of the attack, for error messages.
+
+    Raises:
+        ContractError: While replaying, if the attack asks other questions than the journal holds.
+    """
+
+    def __init__(
+        self,
+        attack: Callable[[], Attack],
+        subject: Subject,
+        threat: ThreatModel,
+        *,
+        journal: Journal | None = None,
+        component: str = "attack",
+    ) -> None:
+        self.subject = subject
+        self.threat = threat
+        self.outcome = Outcome(clip=subject.clean)
+        self.seconds = 0.0
+        self.replayed = 0
+        self.query: Query | None = Query(subject.clean[None], "candidate")
+        self._attack = attack
+        self._component = component
+        self._journal = journal
+        self._goal: Goal | None = None
+        self._generator: Queries[None] | None = None
+        self._fingerprint = Fingerprint("candidate")
+        if threat.queries < 1:
+            self._end("exhausted")
+        if journal is not None:
+            self._replay(journal)
+
+    @property
+    def left(self) -> int:
+        """Queries left in the budget."""
+        return self.threat.queries - self.outcome.queries
+
+    def render(self, start: int, out: Tensor) -> None:
+        """Write rows `start .. start + len(out)` of the pending query into `out`, and check them.
+
+        Raises:
+            ContractError: If a value is outside `[0, 1]` or NaN; ends the session first.
+        """
+        assert self.query is not None
+        begin = time.perf_counter()
+        self.query.render(start, out)
+        low, high = torch.aminmax(out)
+        if not (float(low) >= 0.0 and float(high) <= 1.0):  # NaN fails both
+            raise self._contract(f"asked clips with values in [{float(low):g}, {float(high):g}]")
+        if self._journal is not None:
+            self._fingerprint.update(out)
+        self.seconds += time.perf_counter() - begin
+
+    def answer(self, response: Response) -> None:
+        """Charge the pending query, write its answer down, decide, and let the attack go on.
+
+        Raises:
+            RecordError: If the journal cannot be written; the attack did not see the answer.
+        """
+        assert self.query is not None
+        begin = time.perf_counter()
+        if self._journal is not None:
+            self._journal.append(self._fingerprint.digest(), response)
+        self._accept(response)
+        self.seconds += time.perf_counter() - begin
+
+    def interrupt(self) -> None:
+        """Close the attack's generator; the session stays `running` and can be replayed."""
+        if self._generator is not None:
+            self._generator.close()
+        if self._journal is not None:
+            self._journal.close()
+
+    def _replay(self, journal: Journal) -> None:
+        for entry in journal.replay(self.subject.clean.device):
+            if self.query is None:
+                raise self._contract("ended before its journal did: it is not deterministic")
+            buffer = torch.empty_like(self.subject.clean)[None]
+            for row in range(len(self.query)):
+                self.query.render(row, buffer)
+                self._fingerprint.update(buffer)
+            same = self._fingerprint.digest() == entry.fingerprint
+            if not same or len(entry.response) != len(self.query):
+                raise self._contract("asked another query than its journal holds: not deterministic")
+            self.replayed += len(self.query)
+            self._accept(entry.response)
+
+    def _accept(self, response: Response) -> None:
+        assert self.query is not None
+        query, self.query = self.query, None
+        self.outcome.queries += len(query)
+        if self._generator is None:
+            self._begin(response)
+            return
+        if query.role == "candidate":
+            self.outcome.candidates += len(query)
+            self.outcome.clip = query.row(len(query) - 1, self.subject.clean)
+        if query.role == "candidate" or self.threat.stop == "any_query":
+            self._judge(query, response)
+        if self.outcome.status == "running":
+            self._resume(response)
+
+    def _begin(self, clean: Response) -> None:
+        """The clean answer is in: choose the goal and start the attack."""
+        outcome, subject = self.outcome, self.subject
+        outcome.clean_label = int(clean.labels[0])
+        outcome.label = outcome.clean_label if subject.label is None else subject.label
+        if outcome.clean_label != outcome.label:
+            self._end("misclassified")
+            return
+        rng = torch.Generator(device=subject.clean.device).manual_seed(subject.seed)
+        try:
+            self._goal = self.threat.goal_for(outcome.label, subject.classes, clean, rng)
+            task = Task(
+                key=subject.key,
+                clean=subject.clean,
+                goal=self._goal,
+                constraint=self.threat.constraint,
+                access=self.threat.access,
+                rng=rng,
+                reference=clean,
+                budget=self.threat.queries,
+            )
+            outcome.target = getattr(self._goal, "target", None)
+            self._note_margin(clean)
+            self._generator = self._attack().run(task)
+        except Exception as error:  # guard: one session
+            self._fail(error)
+            return
+        self._resume(None)
+
+    def _judge(self, query: Query, response: Response) -> None:
+        assert self._goal is not None
+        self._note_margin(response)
+        for row in self._goal.met(response.labels).nonzero().flatten().tolist():
+            clip = query.row(row, self.subject.clean)
+            if not self.threat.constraint.contains(clip, self.subject.clean):
+                continue
+            distance = self.threat.constraint.distance(clip, self.subject.clean)
+            if self.outcome.distance is None or distance < self.outcome.distance:
+                self.outcome.distance, self.outcome.clip = distance, clip
+                self.outcome.adversarial_label = int(response.labels[row])
+            if self.outcome.queries_to_success is None:
+                self.outcome.queries_to_success = self.outcome.queries
+            if self.threat.stop != "budget":
+                self._end("success")
+                return
+
+    def _note_margin(self, response: Response) -> None:
+        if response.scores is not None and self._goal is not None:
+            self.outcome.margin = float(self._goal.margin(response.scores)[-1])
+
+    def _resume(self, response: Response | None) -> None:
+        """Let the attack work until its next query; refuse one that the budget cannot pay."""
+        assert self._generator is not None
+        try:
+            query = next(self._generator) if response is None else self._generator.send(response)
+            self._check(query)
+        except StopIteration:
+            if self.outcome.candidates == 0 and response is None:
+                self._fail(self._contract("finished without asking anything"))
+            else:
+                self._end("gave_up")
+            return
+        except Exception as error:  # guard: one session
+            self._fail(error)
+            return
+        if len(query) > self.left:
+            self._end("exhausted")
+            return
+        self.query = query
+        self._fingerprint = Fingerprint(query.role)
+
+    def _check(self, query: Query) -> None:
+        if not isinstance(query, Query):
+            raise self._contract(f"yielded {type(query).__name__}, expected a Query")
+        if len(query) == 0:
+            raise self._contract("asked a query without clips")
+        if isinstance(query.clips, Tensor):
+            seen, wanted = tuple(query.clips.shape[1:]), tuple(self.subject.clean.shape)
+            if seen != wanted or query.clips.dtype != torch.float32:
+                raise self._contract(
+                    f"asked clips of shape {seen} and type {query.clips.dtype}, "
+                    f"expected float32 {wanted}"
+                )
+
+    def _contract(self, message: str) -> ContractError:
+        return ContractError(
+            f"{self._component} {message}",
+            hint="the attack, or a part of it, breaks the protocol; its contract test would show it",
+        )
+
+    def fail(self, error: Exception) -> None:
+        """End the session as `error`; the run goes on."""
+        self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, VidrobustError):
+            self.outcome.error = f"{type(error).__name__}: {error}"
+        else:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{last.name} ({last.filename.rsplit('/', 1)[-1]}:{last.lineno})"
+            self.outcome.error = f"{type(error).__name__}: {error} in {place}"
+        self.outcome.exception = error
+        self._end("error")
+
+    def _end(self, status: Status) -> None:
+        succeeded = self.outcome.queries_to_success is not None
+        done_well = succeeded and status in ("exhausted", "gave_up")
+        self.outcome.status = "success" if done_well else status
+        self.query = None
+        if self._generator is not None:
+            self._generator.close()

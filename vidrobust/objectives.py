@@ -1,0 +1,62 @@
+"""Objectives: what an attack minimises. A value of those here costs one query.
+
+All are negative (margins) or small (losses) near the goal, for both goals, so every attack descends and no
+sign flips hide in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from vidrobust.types import Access, ClipBatch, Goal, Queries, Query, Response, Targeted
+
+ObjectiveName: TypeAlias = Literal["margin", "log-margin", "cross-entropy", "probability"]
+
+TINY = 1e-12
+"""Probabilities below this are treated as this before a logarithm."""
+
+
+@dataclass(frozen=True)
+class ScoreObjective:
+    """A loss read off the scores of one query.
+
+    Args:
+        goal: What the attack wants.
+        name: `margin`: label minus best other probability (untargeted), best other minus target
+            (targeted). `log-margin`: the same of log-probabilities, which is the margin of the logits: it
+            keeps its slope where the softmax is saturated. `cross-entropy`: log-probability of the label
+            (untargeted), minus that of the target (targeted). `probability`: the label's, or minus the
+            target's: all that top-1 access carries (AstFocus, Eq. 2).
+    """
+
+    goal: Goal
+    name: ObjectiveName = "margin"
+    needs: ClassVar[Access] = Access.TOP_1
+
+    def loss(self, response: Response) -> Tensor | None:
+        """`(k,)` losses of an answer already paid for; None under label access."""
+        if response.scores is None:
+            return None
+        scores = response.scores
+        if self.name in ("log-margin", "cross-entropy"):
+            scores = torch.log(scores.clamp_min(TINY))
+        if self.name in ("margin", "log-margin"):
+            return self.goal.margin(scores)
+        if isinstance(self.goal, Targeted):
+            return -scores[:, self.goal.target]
+        return scores[:, self.goal.label]
+
+    def values(self, points: ClipBatch) -> Queries[Tensor]:
+        """Losses `(k,)` of `k` clips, one probe each."""
+        response = yield Query(points, "probe")
+        losses = self.loss(response)
+        assert losses is not None, "the engine checked that access permits `needs`"
+        return losses
+
+    def decode(self, point: Tensor) -> Tensor:
+        """The point itself: it is a clip."""
+        return point

@@ -1,0 +1,116 @@
+"""The threat model: what the attacker wants, sees, may change and may spend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import torch
+
+from vidrobust.errors import ConfigError
+from vidrobust.protocols import Constraint
+from vidrobust.threat.constraint import Linf
+from vidrobust.types import Access, Goal, Response, Targeted, Untargeted
+
+Stop: TypeAlias = Literal["first_success", "any_query", "budget"]
+Target: TypeAlias = Literal["random", "least-likely", "third"] | int | str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreatModel:
+    """Goal, access, constraint, query budget and stop rule; the same for every video of a run.
+
+    Args:
+        goal: `untargeted` (any wrong answer) or `targeted` (one given answer).
+        target: For a targeted goal: `random` (seeded per video, never the true class), `least-likely`,
+            `third` (the third most likely class of the clean clip, as released AstFocus code has it),
+            a class index or a class name.
+        access: What answers show: `scores`, `top-k`, `top-1` (label and its score) or `label`.
+        top_k: How many scores `top-k` shows.
+        constraint: Which perturbations are valid.
+        queries: Query budget per video, the clean query included.
+        stop: `first_success` ends at the first candidate that succeeds; `any_query` lets a probe
+            succeed too; `budget` spends everything and keeps the closest success.
+    """
+
+    goal: Literal["untargeted", "targeted"] = "untargeted"
+    target: Target = "random"
+    access: Access = Access.SCORES
+    top_k: int = 5
+    constraint: Constraint = field(default_factory=Linf)
+    queries: int = 15_000
+    stop: Stop = "first_success"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "access", Access(self.access))
+        if self.queries < 1:
+            raise ConfigError(f"threat.queries: expected at least 1, got {self.queries}")
+        if self.top_k < 1:
+            raise ConfigError(f"threat.top_k: expected at least 1, got {self.top_k}")
+        if self.needs_scores_for_target and not self.access.permits(Access.SCORES):
+            raise ConfigError(
+                f"threat.target = {self.target!r} ranks the clean clip's classes, but access is "
+                f"{self.access.value!r}",
+                hint="use target = 'random' or name the class, or access = 'scores'",
+            )
+
+    @property
+    def needs_scores_for_target(self) -> bool:
+        """Whether choosing the target reads the clean clip's scores."""
+        return self.goal == "targeted" and self.target in ("least-likely", "third")
+
+    def goal_for(
+        self, label: int, classes: tuple[str, ...], clean: Response, rng: torch.Generator
+    ) -> Goal:
+        """The goal of one video.
+
+        Args:
+            label: The class to attack.
+            classes: The model's class names.
+            clean: The answer to the clean clip, one row.
+            rng: Draws a random target; used for nothing else.
+
+        Raises:
+            ConfigError: If the target is no class of the model, or the video's own.
+        """
+        if self.goal == "untargeted":
+            return Untargeted(label)
+        return Targeted(label, self._target(label, classes, clean, rng))
+
+    def _target(
+        self, label: int, classes: tuple[str, ...], clean: Response, rng: torch.Generator
+    ) -> int:
+        count = len(classes)
+        if self.target == "random":
+            draw = int(torch.randint(count - 1, (1,), generator=rng, device=rng.device))
+            return draw + (draw >= label)
+        if self.needs_scores_for_target:
+            assert clean.scores is not None
+            ranked = clean.scores[0].argsort(descending=True, stable=True).tolist()
+            others = [c for c in ranked if c != label]
+            return int(others[-1] if self.target == "least-likely" else others[min(1, count - 2)])
+        target = resolve_class(self.target, classes, "threat.target")
+        if target == label:
+            raise ConfigError(
+                f"threat.target: class {classes[label]!r} is the video's own",
+                hint="leave such videos out, or use target = 'random'",
+            )
+        return target
+
+
+def resolve_class(value: int | str, classes: tuple[str, ...], where: str) -> int:
+    """The index of a class given by index or name.
+
+    Raises:
+        ConfigError: If there is no such class; names `where` it was asked for.
+    """
+    if isinstance(value, str):
+        if value in classes:
+            return classes.index(value)
+        raise ConfigError(
+            f"{where}: the model knows no class {value!r}",
+            hint=f"its classes are {', '.join(classes[:8])}{', ...' if len(classes) > 8 else ''}",
+        )
+    if not 0 <= value < len(classes):
+        raise ConfigError(f"{where}: class {value} is not in 0..{len(classes) - 1}")
+    return value

@@ -1,0 +1,113 @@
+"""The oracle: the only thing that talks to the model. It counts, splits batches and hides what access hides."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vidrobust.errors import ModelError
+from vidrobust.protocols import Classifier
+from vidrobust.types import Access, Response
+
+
+class Oracle:
+    """A threat model's answers, with nothing in them that the attacker may not see.
+
+    Args:
+        classifier: The victim.
+        access: What answers show.
+        top_k: How many scores `Access.TOP_K` shows.
+        max_batch: Clips per forward pass. Halved, for good, when the device runs out of memory.
+        pad: Fill every forward pass up to `max_batch` with copies of its first clip, for models whose
+            answers depend in the last bits on the batch size. Padding is no query and is not counted.
+
+    Attributes:
+        clips_seen: Clips that reached the model and were answered.
+        forwards: Forward passes.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        access: Access = Access.SCORES,
+        top_k: int = 5,
+        max_batch: int = 16,
+        pad: bool = False,
+    ) -> None:
+        self.classifier = classifier
+        self.access = access
+        self.top_k = 1 if access is Access.TOP_1 else top_k
+        self.max_batch = max_batch
+        self.pad = pad
+        self.clips_seen = 0
+        self.forwards = 0
+
+    def ask(self, clips: Tensor) -> Response:
+        """Answer clips `(k, t, c, h, w)`, `max_batch` at a time.
+
+        Raises:
+            ModelError: If the model's answer is not `(k, n)` probabilities, or memory does not even
+                suffice for one clip.
+        """
+        parts, start = [], 0
+        while start < len(clips):
+            part = clips[start : start + self.max_batch]
+            try:
+                parts.append(self._forward(part))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(error)
+                continue
+            self.clips_seen += len(part)
+            self.forwards += 1
+            start += len(part)
+        return self._filter(torch.cat(parts) if len(parts) > 1 else parts[0])
+
+    def _forward(self, clips: Tensor) -> Tensor:
+        count, padding = len(clips), self.max_batch - len(clips)
+        if self.pad and padding > 0:
+            clips = torch.cat([clips, clips[:1].expand(padding, -1, -1, -1, -1)])
+        scores = self.classifier(clips.to(self.classifier.device))[:count]
+        classes = len(self.classifier.spec.classes)
+        if scores.shape != (count, classes):
+            raise ModelError(
+                f"the model answered shape {tuple(scores.shape)} to {count} clips, "
+                f"expected {(count, classes)}",
+                hint="do the class list and the checkpoint belong together?",
+            )
+        if not bool(torch.isfinite(scores).all()):
+            raise ModelError("the model answered NaN or infinity", hint="run vidrobust doctor")
+        return scores
+
+    def _halve(self, error: BaseException) -> None:
+        if self.max_batch == 1:
+            raise ModelError(
+                "out of memory with a single clip in the batch",
+                hint="use a smaller model or clip, or another device",
+            ) from error
+        self.max_batch //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _filter(self, scores: Tensor) -> Response:
+        labels = scores.argmax(dim=1)
+        if self.access is Access.LABEL:
+            return Response(labels)
+        if self.access is Access.SCORES or self.top_k >= scores.shape[1]:
+            return Response(labels, scores)
+        top, index = scores.topk(self.top_k, dim=1)
+        hidden = scores.shape[1] - self.top_k
+        rest = ((1 - top.sum(dim=1, keepdim=True)) / hidden).clamp_(min=0)
+        visible = rest.expand_as(scores).clone().scatter_(1, index, top)
+        return Response(labels, visible)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of a forward pass says that memory ran out (CUDA, CPU or Python)."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in str(error) or "out of memory" in str(error)
+    )
