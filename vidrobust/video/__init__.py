@@ -1,0 +1,1 @@
+"""Pixels in and out: reading, sampling, resizing, writing clips."""
