@@ -219,7 +219,9 @@ class RunFolder:
             RecordError: If none was stored, or the file is missing or damaged.
         """
         if record["clip"] is None:
-            raise RecordError(f"{record['key']}: no clip was stored", hint="run with run.clips = true")
+            raise RecordError(
+                f"{record['key']}: no clip was stored", hint="run with run.clips = true"
+            )
         path = self.path / record["clip"]
         try:
             with np.load(path) as file:

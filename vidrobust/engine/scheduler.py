@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from vidrobust.engine.session import Outcome, Session, Subject
-from vidrobust.errors import ContractError
 from vidrobust.protocols import Attack
 from vidrobust.threat.model import ThreatModel
 from vidrobust.threat.oracle import Oracle
@@ -163,17 +162,3 @@ def _join(parts: list[Response]) -> Response:
     scores = [part.scores for part in parts if part.scores is not None]
     return Response(labels, torch.cat(scores) if scores else None)
 
-
-def check_access(needs: str, threat: ThreatModel, component: str) -> None:
-    """Refuse an attack that needs more than the threat model shows.
-
-    Raises:
-        ContractError: Names both.
-    """
-    from vidrobust.types import Access
-
-    if not threat.access.permits(Access(needs)):
-        raise ContractError(
-            f"{component} needs {needs!r} access, the threat model shows {threat.access.value!r}",
-            hint="choose a decision-based attack, or give the threat model more access",
-        )

@@ -113,6 +113,7 @@ class Session:
         self._journal = journal
         self._goal: Goal | None = None
         self._generator: Queries[None] | None = None
+        self._latest: Query | None = None
         self._fingerprint = Fingerprint("candidate")
         if threat.queries < 1:
             self._end("exhausted")
@@ -183,7 +184,7 @@ class Session:
             return
         if query.role == "candidate":
             self.outcome.candidates += len(query)
-            self.outcome.clip = query.row(len(query) - 1, self.subject.clean)
+            self._latest = query
         if query.role == "candidate" or self.threat.stop == "any_query":
             self._judge(query, response)
         if self.outcome.status == "running":
@@ -298,5 +299,7 @@ class Session:
         done_well = succeeded and status in ("exhausted", "gave_up")
         self.outcome.status = "success" if done_well else status
         self.query = None
+        if self.outcome.distance is None and self._latest is not None:
+            self.outcome.clip = self._latest.row(len(self._latest) - 1, self.subject.clean)
         if self._generator is not None:
             self._generator.close()

@@ -1,0 +1,1 @@
+"""Baselines: attacks the others are measured against."""

@@ -1,0 +1,1 @@
+"""Gradient estimators: from losses of probes to a descent direction."""

@@ -1,0 +1,1 @@
+"""Dimension reducers: which frames and which regions to probe."""

@@ -1,0 +1,19 @@
+"""Entries of this plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vidrobust.plugin import Entry, hookimpl
+
+
+@hookimpl
+def vidrobust_reducers() -> Iterable[Entry]:
+    """Offer the reducers."""
+    yield Entry("pixels", "vidrobust_reducers.pixels:AllPixels", "no reduction: every value")
+    yield Entry(
+        "random",
+        "vidrobust_reducers.random:RandomPatches",
+        "random key frames, a random patch on each",
+        paper="AstFocus (Wei, Wang, Yan, TPAMI 2023), random agents of Fig. 9",
+    )

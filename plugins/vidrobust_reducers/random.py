@@ -1,0 +1,84 @@
+"""Random key frames and a random patch on each: the random agents of AstFocus (Fig. 9).
+
+Implementation details:
+1. A patch of 65 pixels on 112-pixel frames, in proportion at other sizes (AstFocus, section 4.5).
+2. Corners lie on a `grid` x `grid` lattice `floor(i / (grid - 1) * (size - patch))`: 0, 7, 15, 23, 31, 39, 47 at 112.
+3. New frames and patches every iteration; pixels outside keep their earlier perturbation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from vidrobust.errors import ConfigError
+from vidrobust.protocols import Objective, Subspace, Task
+from vidrobust.subspaces import Noise, Patch, Patches
+from vidrobust.types import Queries, Response
+
+PAPER_PATCH = 65 / 112
+"""Side of a patch over the side of a frame."""
+
+
+def patch_side(size: int, patch: int | None) -> int:
+    """The side of a patch on a frame of `size` pixels: `patch`, or the paper's proportion.
+
+    Raises:
+        ConfigError: If the patch is larger than the frame.
+    """
+    side = round(size * PAPER_PATCH) if patch is None else patch
+    if side > size:
+        raise ConfigError(
+            f"patch: {side} pixels do not fit a frame of {size}", hint="use a smaller patch"
+        )
+    return max(side, 1)
+
+
+def corner(step: int, grid: int, size: int, side: int) -> int:
+    """The `step`-th corner of `grid` along one axis, in pixels."""
+    return (step * (size - side)) // max(grid - 1, 1)
+
+
+@dataclass
+class RandomPatches:
+    """Uniformly random key frames, and on each a uniformly random patch of the grid.
+
+    Args:
+        frames: Key frames per iteration, `L` in the paper; at most the clip's.
+        patch: Side of a patch in pixels; None is 65 of 112, in proportion.
+        grid: Corners per axis.
+        noise: `table` or `fresh`, see `vidrobust.subspaces.gaussian`.
+    """
+
+    frames: Annotated[int, Ge(1)] = 10
+    patch: Annotated[int, Ge(1)] | None = None
+    grid: Annotated[int, Ge(1)] = 7
+    noise: Noise = "table"
+
+    def propose(self, point: Tensor, task: Task) -> Queries[Subspace]:
+        """New random frames and patches; asks nothing."""
+        t, c, h, w = point.shape
+        height, width = patch_side(h, self.patch), patch_side(w, self.patch)
+        rng = task.rng
+        chosen = torch.randperm(t, generator=rng, device=rng.device)[: min(self.frames, t)]
+        steps = torch.randint(self.grid, (len(chosen), 2), generator=rng, device=rng.device)
+        patches = tuple(
+            Patch(frame, corner(i, self.grid, h, height), corner(j, self.grid, w, width))
+            for frame, (i, j) in zip(sorted(chosen.tolist()), steps.tolist(), strict=True)
+        )
+        return Patches((t, c, h, w), patches, height, width, self.noise)
+        yield
+
+    def refine(
+        self, point: Tensor, direction: Tensor, objective: Objective, task: Task
+    ) -> Queries[Tensor]:
+        """The direction as it is; asks nothing."""
+        return direction
+        yield
+
+    def feedback(self, loss: float | None, response: Response) -> None:
+        """Nothing to learn."""

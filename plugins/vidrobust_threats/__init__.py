@@ -1,0 +1,1 @@
+"""Threat models under one roof."""

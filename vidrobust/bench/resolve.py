@@ -1,0 +1,157 @@
+"""From a config to a plan: every `use` found, every keyword validated, every default filled in.
+
+Nothing is built here; each fault is one `ConfigError` with the dotted path of the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vidrobust.bench.params import Parameter, members, parameters
+from vidrobust.bench.plan import Built, Conjunction, Plan, RunOptions
+from vidrobust.bench.values import convert, describe, jsonable, suggestion, with_fractions
+from vidrobust.errors import ConfigError, VidrobustError
+from vidrobust.plugin import Kind
+from vidrobust.plugin.manager import PluginHost, Provided
+
+TABLES: Mapping[str, Kind] = {
+    "model": "models",
+    "source": "sources",
+    "threat": "threat-models",
+    "attack": "attacks",
+}
+"""The tables that name a component, and the kind their `use` names."""
+
+DEFAULT_USE: Mapping[str, str] = {"threat": "standard"}
+"""Tables whose `use` may be left out."""
+
+
+def resolve(config: Mapping[str, Any], host: PluginHost) -> Plan:
+    """Check a config against the factories it names; builds nothing.
+
+    Args:
+        config: Tables as `load_config` gives them.
+        host: Finds the entries named by `use`.
+
+    Raises:
+        ConfigError: For the first thing that is wrong, with its dotted path.
+        PluginError: If an entry cannot be loaded, or two distributions offer one name.
+    """
+    known = ["run", *TABLES]
+    for name, table in config.items():
+        if name not in known:
+            hint = suggestion(name, known) or f"the tables are {', '.join(known)}"
+            raise ConfigError(f"{name}: there is no such table", hint=hint)
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{name}: expected a table, got {describe(table)}")
+    options, resolved = _keywords(config.get("run", {}), parameters(RunOptions), "run", host)
+    filled: dict[str, Any] = {"run": resolved}
+    parts = {}
+    for name, kind in TABLES.items():
+        table = {"use": DEFAULT_USE[name]} if name in DEFAULT_USE else {}
+        parts[name], filled[name] = _component({**table, **config.get(name, {})}, kind, name, host)
+    return Plan(filled, RunOptions(**options), **parts)
+
+
+def _component(
+    table: Mapping[str, Any], kind: Kind | str, path: str, host: PluginHost
+) -> tuple[Built, dict[str, Any]]:
+    """A table with `use`, and the same with its defaults filled in."""
+    use = table.get("use")
+    if use is None:
+        raise ConfigError(
+            f"{path}.use: required, but missing", hint=f"`vidrobust list {kind}` shows the names"
+        )
+    if not isinstance(use, str):
+        raise ConfigError(f"{path}.use: expected a name, got {describe(use)}")
+    provided, factory = _find(kind, use, path, host)
+    values = {key: value for key, value in table.items() if key != "use"}
+    kwargs, resolved = _keywords(
+        values, parameters(factory), path, host, show=f"vidrobust show {kind}:{use}"
+    )
+    return Built(path, use, factory, kwargs, provided), {"use": use, **resolved}
+
+
+def _find(
+    kind: Kind | str, use: str, path: str, host: PluginHost
+) -> tuple[Provided | None, Callable[..., Any]]:
+    if kind == "constraints":
+        from vidrobust.threat.constraint import CONSTRAINTS
+
+        if use not in CONSTRAINTS:
+            hint = suggestion(use, CONSTRAINTS) or f"there are {', '.join(CONSTRAINTS)}"
+            raise ConfigError(f"{path}.use: there is no constraint {use!r}", hint=hint)
+        return None, CONSTRAINTS[use]
+    try:
+        provided = host.find(kind, use)  # type: ignore[arg-type]
+    except VidrobustError as error:
+        raise type(error)(f"{path}.use: {error.message}", hint=error.hint) from None
+    return provided, provided.load()
+
+
+def _keywords(
+    values: Mapping[str, Any],
+    known: list[Parameter],
+    path: str,
+    host: PluginHost,
+    *,
+    show: str = "",
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Validated keywords of a factory, and the table they came from with defaults filled in."""
+    names = [parameter.name for parameter in known]
+    for key in values:
+        if key not in names:
+            listed = f"`{show}` lists the keys" if show else f"the keys are {', '.join(names)}"
+            raise ConfigError(
+                f"{path}.{key}: there is no such key", hint=suggestion(key, names) or listed
+            )
+    kwargs: dict[str, Any] = {}
+    resolved: dict[str, Any] = {}
+    for parameter in known:
+        where = f"{path}.{parameter.name}"
+        if parameter.name in values:
+            kwargs[parameter.name], resolved[parameter.name] = _value(
+                values[parameter.name], parameter, where, host
+            )
+        elif parameter.required:
+            raise ConfigError(
+                f"{where}: required, but missing (expected {parameter.type_text})",
+                hint=parameter.doc,
+            )
+        elif parameter.default is not None:
+            writable, dumped = jsonable(parameter.default, parameter.annotation)
+            if writable:
+                resolved[parameter.name] = dumped
+    return kwargs, resolved
+
+
+def _value(value: Any, parameter: Parameter, path: str, host: PluginHost) -> tuple[Any, Any]:
+    slot = parameter.slot
+    if slot is None:
+        if isinstance(value, Mapping) and "use" in value:
+            raise ConfigError(
+                f"{path}: takes no component, but {parameter.type_text}",
+                hint="give the value without `use`",
+            )
+        converted = convert(value, parameter.annotation, path=path, expected=parameter.type_text)
+        return converted, with_fractions(value, parameter.annotation)
+    if value is None and type(None) in members(parameter.annotation):
+        return None, None
+    if slot == "constraints" and isinstance(value, list) and value:
+        pairs = [
+            _component(_table(v, slot, f"{path}[{i}]"), slot, f"{path}[{i}]", host)
+            for i, v in enumerate(value)
+        ]
+        return Conjunction(tuple(built for built, _ in pairs)), [table for _, table in pairs]
+    return _component(_table(value, slot, path), slot, path, host)
+
+
+def _table(value: Any, kind: str, path: str) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    name = value if isinstance(value, str) else "name"
+    raise ConfigError(
+        f"{path}: expected a table with `use` ({kind}), got {describe(value)}",
+        hint=f'write {{ use = "{name}" }}',
+    )

@@ -1,0 +1,135 @@
+"""Typed validation of one config value against one annotation, and the words for what is wrong.
+
+Values go through pydantic as strict JSON: a string is no int and a bool is no int, an int will do for
+a float, a string will do for a path or an enum, and an array for a tuple.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any, get_args, get_origin
+
+from pydantic import (
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, PydanticSerializationError
+
+from vidrobust.bench.params import members
+from vidrobust.errors import ConfigError
+
+_FRACTION = re.compile(r"\s*[-+]?\d+(\.\d+)?\s*/\s*\d+(\.\d+)?\s*")
+_TOML_NAMES = {
+    bool: "boolean",
+    str: "string",
+    int: "integer",
+    float: "float",
+    list: "array",
+    dict: "table",
+}
+
+
+def convert(value: object, annotation: Any, *, path: str, expected: str) -> Any:
+    """The Python value of a config value.
+
+    Args:
+        value: As TOML gives it.
+        annotation: What the factory asks for.
+        path: Dotted path of the key, for messages.
+        expected: The annotation for people.
+
+    Raises:
+        ConfigError: If it has the wrong type or lies outside the allowed range.
+    """
+    value = with_fractions(value, annotation)
+    try:
+        return _adapter(annotation).validate_json(json.dumps(value, default=str), strict=True)
+    except ValidationError as error:
+        raise _explain(error.errors(include_url=False), value, path, expected) from None
+
+
+def jsonable(value: object, annotation: Any) -> tuple[bool, Any]:
+    """Whether a default can be written down as JSON, and how."""
+    try:
+        dumped = _adapter(annotation).dump_python(value, mode="json", warnings="error")
+        json.dumps(dumped)
+    except (PydanticSerializationError, PydanticUserError, TypeError, ValueError):
+        return False, None
+    return True, dumped
+
+
+def with_fractions(value: object, annotation: Any) -> Any:
+    """The value with every `"8/255"` that stands where a float belongs made that float."""
+    if isinstance(value, list):
+        inner = [get_args(m)[0] for m in members(annotation) if get_origin(m) in (list, tuple)]
+        return [with_fractions(item, inner[0]) if inner else item for item in value]
+    if isinstance(value, str) and float in members(annotation) and _FRACTION.fullmatch(value):
+        above, below = (Fraction(part.strip()) for part in value.split("/"))
+        return float(above / below) if below else value
+    return value
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'sigma'?`, or nothing if no known name is near."""
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    return f"did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticSchemaGenerationError:
+        raise
+    except PydanticUserError:  # a pydantic model or dataclass brings its own config
+        return TypeAdapter(annotation)
+
+
+def _explain(errors: list[ErrorDetails], value: object, path: str, expected: str) -> ConfigError:
+    first = errors[0]
+    at = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
+    if len(errors) == 1 and not _is_type_error(first["type"]):
+        message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        found = first["input"]
+        hint = _literal_hint(first)
+    else:
+        message, found, hint = (
+            f"expected {expected}",
+            value if len(errors) > 1 else first["input"],
+            "",
+        )
+    return ConfigError(
+        f"{path}{at}: {message}, got {describe(found)}", hint=hint or _hint(found, expected)
+    )
+
+
+def _is_type_error(kind: str) -> bool:
+    return kind.endswith("_type") or kind in ("int_from_float", "is_instance_of", "none_required")
+
+
+def describe(value: object) -> str:
+    """A config value for people: `the string '60'`."""
+    return f"the {_TOML_NAMES.get(type(value), type(value).__name__)} {value!r}"
+
+
+def _literal_hint(error: ErrorDetails) -> str:
+    if error["type"] != "literal_error" or not isinstance(error["input"], str):
+        return ""
+    choices = str(error.get("ctx", {}).get("expected", ""))
+    return suggestion(error["input"], re.findall(r"'([^']*)'", choices))
+
+
+def _hint(found: object, expected: str) -> str:
+    if isinstance(found, str) and re.fullmatch(r"[-+0-9.e_]+|true|false", found):
+        return f"write it without quotes: {found}"
+    if expected.startswith("str") and isinstance(found, int | float):
+        return f'write it with quotes: "{found}"'
+    if isinstance(found, float) and found.is_integer() and expected.startswith("int"):
+        return f"write it as {int(found)}"
+    return ""
