@@ -1,7 +1,8 @@
 """Errors a user can meet, each with the exit code it gives a command.
 
-Every message says what was being done, what was found and what was expected; `hint` says what to try.
-`cli/main.py` is the only place that catches `VidrobustError`; anything else is a bug and keeps its traceback.
+Every message says what was being done, what was found and what was expected; `hint` says what to
+try. `cli/main.py` is the only place that catches `VidrobustError`; anything else is a bug and keeps
+its traceback.
 """
 
 from __future__ import annotations

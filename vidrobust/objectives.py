@@ -1,7 +1,7 @@
 """Objectives: what an attack minimises. A value of those here costs one query.
 
-All are negative (margins) or small (losses) near the goal, for both goals, so every attack descends and no
-sign flips hide in it.
+All are negative (margins) or small (losses) near the goal, for both goals, so every attack descends
+and no sign flips hide in it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ class ScoreObjective:
     Args:
         goal: What the attack wants.
         name: `margin`: label minus best other probability (untargeted), best other minus target
-            (targeted). `log-margin`: the same of log-probabilities, which is the margin of the logits: it
-            keeps its slope where the softmax is saturated. `cross-entropy`: log-probability of the label
-            (untargeted), minus that of the target (targeted). `probability`: the label's, or minus the
-            target's: all that top-1 access carries (AstFocus, Eq. 2).
+            (targeted). `log-margin`: the same of log-probabilities, which is the margin of the
+            logits: it keeps its slope where the softmax is saturated. `cross-entropy`:
+                log-probability of the label
+            (untargeted), minus that of the target (targeted). `probability`: the label's, or minus
+            the target's: all that top-1 access carries (AstFocus, Eq. 2).
     """
 
     goal: Goal

@@ -1,6 +1,7 @@
 """The contracts: what the core asks of a component. Protocols describe, they carry no code.
 
-`vidrobust.testing` holds a conformance class for each; a third party inherits it and gets the checks.
+`vidrobust.testing` holds a conformance class for each; a third party inherits it and gets the
+checks.
 A component instance serves exactly one video: the engine builds a fresh one from its factory, so
 mutable fields (a bandit prior, a policy) need no reset and cannot leak between videos.
 """
@@ -51,11 +52,14 @@ class Source(Protocol):
 
 @runtime_checkable
 class Constraint(Protocol):
-    """Which perturbations are valid. `project` shrinks every coordinate of the perturbation or keeps
-    it, so projections compose in any order with `&`."""
+    """Which perturbations are valid. `project` shrinks every coordinate of the perturbation or
+    keeps it, so projections compose in any order with `&`.
+    """
 
     def project(self, clip: Tensor, clean: Tensor) -> Tensor:
-        """The clip `(t, c, h, w)` pulled towards `clean` until valid, inside `[0, 1]`; a new tensor."""
+        """The clip `(t, c, h, w)` pulled towards `clean` until valid, inside `[0, 1]`; a new
+        tensor.
+        """
         ...
 
     def contains(self, clip: Tensor, clean: Tensor) -> bool:
@@ -104,7 +108,9 @@ class Objective(Protocol):
         ...
 
     def loss(self, response: Response) -> Tensor | None:
-        """`(k,)` losses read off an answer already paid for; None when answers do not carry them."""
+        """`(k,)` losses read off an answer already paid for; None when answers do not carry
+        them.
+        """
         ...
 
     def values(self, points: ClipBatch) -> Queries[Tensor]:
@@ -130,7 +136,9 @@ class Subspace(Protocol):
         ...
 
     def lift(self, latents: Tensor) -> Tensor:
-        """Directions `(k, t, c, h, w)` of latents `(k, *shape)`; may share memory with its input."""
+        """Directions `(k, t, c, h, w)` of latents `(k, *shape)`; may share memory with its
+        input.
+        """
         ...
 
     def perturb(self, point: Tensor, latent: Tensor, scale: float, out: Tensor) -> None:

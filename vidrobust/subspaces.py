@@ -1,7 +1,10 @@
-"""Subspaces: where directions live. Noise is sampled only in latents, and lifted only when a clip is written.
+"""Subspaces: where directions live. Noise is sampled only in latents, and lifted only when a clip
+is written.
 
-`Pixels` is everything, `Patches` a patch on each of some frames. `Antithetic` is the lazy batch of paired
-probes that estimators ask: its clips are written a few at a time, straight into the scheduler's buffer.
+`Pixels` is everything, `Patches` a patch on each of some frames. `Antithetic` is the lazy batch of
+paired
+probes that estimators ask: its clips are written a few at a time, straight into the scheduler's
+buffer.
 """
 
 from __future__ import annotations
@@ -33,10 +36,10 @@ def gaussian(
 ) -> Tensor:
     """`(count, *shape)` standard normal values.
 
-    Drawing fresh normal values for 60 dense probes costs a quarter of a small 3D network's forward passes.
-    `table` reads them from one table made once per process, at a random offset (Salimans et al. 2017,
-    section 2.1, "shared noise table"); rows overlap, shifted, where the table is too short to hold them
-    side by side. `docs/decisions/0006` has the measurement.
+    Drawing fresh normal values for 60 dense probes costs a quarter of a small 3D network's forward
+    passes. `table` reads them from one table made once per process, at a random offset (Salimans et
+    al. 2017, section 2.1, "shared noise table"); rows overlap, shifted, where the table is too
+    short to hold them side by side. `docs/decisions/0006` has the measurement.
 
     Args:
         count: Rows.
@@ -54,7 +57,7 @@ def gaussian(
     span = size + stride * (count - 1)
     offset = int(torch.randint(TABLE_SIZE - span + 1, (1,), generator=rng, device=rng.device))
     rows = _noise_table(str(rng.device)).as_strided((count, size), (stride, 1), offset)
-    return rows.unflatten(1, tuple(shape))
+    return rows.view(count, *shape)
 
 
 def lift_and_add(
@@ -151,7 +154,9 @@ class Patches:
         return out
 
     def perturb(self, point: Tensor, latent: Tensor, scale: float, out: Tensor) -> None:
-        """Write `point + scale * lift(latent)`, clamped, into `out`; adds inside the patches only."""
+        """Write `point + scale * lift(latent)`, clamped, into `out`; adds inside the patches
+        only.
+        """
         out.copy_(point)
         for index, patch in enumerate(self.patches):
             self._window(out, patch).add_(latent[index], alpha=scale).clamp_(0, 1)
@@ -212,7 +217,9 @@ class Rows:
 
 
 def weighted_sum(latents: Tensor, weights: Tensor) -> Tensor:
-    """`sum_i weights[i] * latents[i]` without copying `latents` `(k, *shape)`, which may overlap."""
+    """`sum_i weights[i] * latents[i]` without copying `latents` `(k, *shape)`, which may
+    overlap.
+    """
     total = torch.zeros_like(latents[0], memory_format=torch.contiguous_format)
     for latent, weight in zip(latents, weights.tolist(), strict=True):
         if weight:

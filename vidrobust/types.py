@@ -1,7 +1,7 @@
 """The vocabulary: values that pass between attacks, the engine and the threat model.
 
-Letters for shapes, everywhere: `k` queries, `t` frames, `c` channels (3, RGB), `h`, `w`, `n` classes.
-A clip is a float32 tensor `(t, c, h, w)` with values in `[0, 1]`.
+Letters for shapes, everywhere: `k` queries, `t` frames, `c` channels (3, RGB), `h`, `w`, `n`
+classes. A clip is a float32 tensor `(t, c, h, w)` with values in `[0, 1]`.
 """
 
 from __future__ import annotations

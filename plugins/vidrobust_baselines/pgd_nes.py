@@ -1,18 +1,20 @@
 """PGD with NES gradients: the baseline of AstFocus (Wei, Wang, Yan, TPAMI 2023), Eq. 1-3.
 
-Idea: estimate the gradient of the label's score from the scores of `samples` noisy clips, take a signed step,
-project, repeat. The reducer decides where noise goes; with `pixels` this is the plain baseline, with `random` the
-paper's random agents.
+Idea: estimate the gradient of the label's score from the scores of `samples` noisy clips, take a
+signed step, project, repeat. The reducer decides where noise goes; with `pixels` this is the plain
+baseline, with `random` the paper's random agents.
 
 Implementation details:
-1. Objective: the probability margin; `probability` is Eq. 2 to the letter and needs top-1 access only (section 3.1).
-2. n = 60 antithetic probes and one candidate per iteration: first success after 62 queries, t failed iterations
-   cost 1 + 61 t (section 4.2).
+1. Objective: the probability margin; `probability` is Eq. 2 to the letter and needs top-1 access
+   only (section 3.1).
+2. n = 60 antithetic probes and one candidate per iteration: first success after 62 queries, t
+   failed iterations cost 1 + 61 t (section 4.2).
 3. Signed step (Eq. 1) of `step_size`, clipped to the epsilon box and to [0, 1] (Eq. 3).
 4. The clean clip is asked once; its answer serves the first iteration.
 
-Deviations: the paper states no step size or schedule; 0.01, halved to at least 0.001 after `patience` candidates
-without progress, follows the released code, whose plateau rule halves on progress instead (switch: `patience = 0`).
+Deviations: the paper states no step size or schedule; 0.01, halved to at least 0.001 after
+`patience` candidates without progress, follows the released code, whose plateau rule halves on
+progress instead (switch: `patience = 0`).
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
+from vidrobust_estimators.nes import NES
+from vidrobust_reducers.pixels import AllPixels
 
 from vidrobust.attacks import GradientLoop, SignedStep
 from vidrobust.objectives import ObjectiveName, ScoreObjective
 from vidrobust.protocols import DimensionReducer, GradientEstimator
-from vidrobust_estimators.nes import NES
-from vidrobust_reducers.pixels import AllPixels
 
 
 def pgd_nes(

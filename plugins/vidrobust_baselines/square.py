@@ -1,21 +1,27 @@
 """Square Attack for clips (Andriushchenko, Croce, Flammarion and Hein, ECCV 2020), L-infinity.
 
-Idea: random search over perturbations that are +epsilon or -epsilon everywhere. Each step writes one square of a
-new random sign per channel and keeps it if the loss fell. A network is most sensitive to signs that are constant
-over squares; in a clip, to signs that are constant over frames as well.
+Idea: random search over perturbations that are +epsilon or -epsilon everywhere. Each step writes
+one square of a new random sign per channel and keeps it if the loss fell. A network is most
+sensitive to signs that are constant over squares; in a clip, to signs that are constant over frames
+as well.
 
 Implementation details:
-1. Start: vertical stripes one pixel wide, a random sign per stripe and channel, the same on all frames (Alg. 1).
-2. A step writes a square of side `sqrt(p h w)` at a random place with one random sign per channel (Alg. 2).
-3. `p` is halved after 0.1, 0.5, 2, 5, 10, 20, 40, 60 and 80 percent of the budget: the paper's schedule, at 10, 50,
-   200, 500, 1000, 2000, 4000, 6000 and 8000 of 10 000 queries, rescaled (section 5.1).
+1. Start: vertical stripes one pixel wide, a random sign per stripe and channel, the same on all
+   frames (Alg. 1).
+2. A step writes a square of side `sqrt(p h w)` at a random place with one random sign per channel
+   (Alg. 2).
+3. `p` is halved after 0.1, 0.5, 2, 5, 10, 20, 40, 60 and 80 percent of the budget: the paper's
+   schedule, at 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 of 10 000 queries, rescaled
+   (section 5.1).
 4. A square lasts `frames` consecutive frames at a random offset; all of them by default.
-5. The value under a new square is recomputed from the clean clip, so it is exactly +-epsilon before clipping.
+5. The value under a new square is recomputed from the clean clip, so it is exactly +-epsilon before
+   clipping.
 6. One query per step, a candidate: it is the loss evaluation and the success check at once.
 7. A step that would change nothing is redrawn, so no query is spent on it.
 8. Loss: the log-margin, which is the margin of the logits (the paper's choice).
 
-Deviations: the paper's attack is for images; time is ours (4). With `frames` small the attack is sparse in time.
+Deviations: the paper's attack is for images; time is ours (4). With `frames` small the attack is
+sparse in time.
 """
 
 from __future__ import annotations
@@ -123,7 +129,9 @@ class Square:
 
 
 def _joined(task: Task) -> bool:
-    """Whether the constraint is more than the L-infinity ball, so that a square must be projected."""
+    """Whether the constraint is more than the L-infinity ball, so that a square must be
+    projected.
+    """
     return not isinstance(task.constraint, Linf)
 
 

@@ -1,8 +1,9 @@
-"""NES: antithetic Gaussian finite differences (Ilyas et al., ICML 2018, section 2.1; AstFocus, Eq. 2).
+"""NES: antithetic Gaussian finite differences (Ilyas et al., ICML 2018, section 2.1; AstFocus, Eq.
+2).
 
-Idea: probe the clip in both directions of a few random vectors and sum the vectors, weighted by how the loss
-changed. In `d` dimensions with `n` probes the cosine to the true gradient is about `sqrt(n / (2 d))`, which is
-why reducing the dimension pays.
+Idea: probe the clip in both directions of a few random vectors and sum the vectors, weighted by how
+the loss changed. In `d` dimensions with `n` probes the cosine to the true gradient is about `sqrt(n
+/ (2 d))`, which is why reducing the dimension pays.
 
 Implementation details:
 1. `samples` probes are `samples / 2` directions and their negatives; each probe is one query.
@@ -10,11 +11,11 @@ Implementation details:
 3. Probes are clamped to [0, 1]; the released video attacks leave them outside.
 4. `weights = "raw"` gives `1 / (n sigma) * sum_i L(x + sigma u_i) u_i`, an unbiased estimate.
 5. `weights = "standardised"` subtracts the mean loss and divides by the standard deviation first.
-6. `weights = "rank"` replaces losses by `rank / (n - 1)` (VBAD, SVA, AstFocus): blind to their scale. The sum is
-   not divided by `n sigma`.
+6. `weights = "rank"` replaces losses by `rank / (n - 1)` (VBAD, SVA, AstFocus): blind to their
+   scale. The sum is not divided by `n sigma`.
 
-Deviations: sigma is 1e-3 for targeted attacks too, where the AstFocus paper has 1e-6: a change of 1e-6 is lost
-in float32 rounding (see docs/attacks/pgd-nes.md).
+Deviations: sigma is 1e-3 for targeted attacks too, where the AstFocus paper has 1e-6: a change of
+1e-6 is lost in float32 rounding (see docs/attacks/pgd-nes.md).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Implementation details:
 1. A patch of 65 pixels on 112-pixel frames, in proportion at other sizes (AstFocus, section 4.5).
-2. Corners lie on a `grid` x `grid` lattice `floor(i / (grid - 1) * (size - patch))`: 0, 7, 15, 23, 31, 39, 47 at 112.
+2. Corners lie on a `grid` x `grid` lattice `floor(i / (grid - 1) * (size - patch))`: 0, 7, 15, 23,
+   31, 39, 47 at 112.
 3. New frames and patches every iteration; pixels outside keep their earlier perturbation.
 """
 

@@ -18,7 +18,9 @@ def from_clean(task: Task) -> Tensor:
 
 
 def show(objective: Objective, point: Tensor, task: Task) -> Queries[Response]:
-    """Ask the clip of a point as a candidate. The clean clip was already paid for: its answer is reused."""
+    """Ask the clip of a point as a candidate. The clean clip was already paid for: its answer
+    is reused.
+    """
     clip = objective.decode(point)
     if clip is task.clean:
         return task.reference

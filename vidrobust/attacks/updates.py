@@ -27,8 +27,8 @@ def never(_losses: Sequence[float]) -> bool:
 class SignedStep:
     """The projected signed step of PGD (AstFocus, Eq. 1), with momentum and a plateau rule.
 
-    The step is halved when `patience` candidates in a row brought no improvement: the right way round
-    for a loss that is minimised, unlike in several released attacks (they halve on progress).
+    The step is halved when `patience` candidates in a row brought no improvement: the right way
+    round for a loss that is minimised, unlike in several released attacks (they halve on progress).
 
     Args:
         step_size: Largest change of a pixel value per step, in [0, 1] units.
@@ -52,7 +52,9 @@ class SignedStep:
             raise ConfigError(f"floor {self.floor:g} is above step_size {self.step_size:g}")
 
     def shape(self, gradient: Tensor) -> Tensor:
-        """The direction of the step, in latents; momentum is kept while the subspace keeps its shape."""
+        """The direction of the step, in latents; momentum is kept while the subspace keeps its
+        shape.
+        """
         if self.momentum:
             if self._memory is not None and self._memory.shape == gradient.shape:
                 gradient = gradient.add(self._memory, alpha=self.momentum)

@@ -1,4 +1,6 @@
-"""The engine: sessions, the scheduler that batches them, and the journal that makes them survive a crash."""
+"""The engine: sessions, the scheduler that batches them, and the journal that makes them
+survive a crash.
+"""
 
 from vidrobust.engine.journal import Journal
 from vidrobust.engine.scheduler import drive, solve

@@ -1,8 +1,8 @@
 """The query journal: every answer of the threat model is written down before the attack sees it.
 
-An attack is deterministic given its seed and the answers, so a crashed video is replayed: the fresh attack is
-fed the journalled answers as long as it asks the same questions; where the journal ends, live queries begin.
-No attack needs checkpoint code, and no query is paid for twice.
+An attack is deterministic given its seed and the answers, so a crashed video is replayed: the fresh
+attack is fed the journalled answers as long as it asks the same questions; where the journal ends,
+live queries begin. No attack needs checkpoint code, and no query is paid for twice.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from vidrobust.errors import RecordError
 from vidrobust.types import Response, Role
 
 _PROBE_STRIDE = 61
-"""Every how many values of a probe its fingerprint reads. Probes are derived from a point that was asked
-whole as a candidate and from the seed, so a sample of them tells whether the attack repeats itself."""
+"""Every how many values of a probe its fingerprint reads. Probes are derived from a point that was
+asked whole as a candidate and from the seed, so a sample of them tells whether the attack
+repeats itself."""
 
 
 class Fingerprint:

@@ -1,7 +1,8 @@
 """Many sessions, one model: pending queries of several videos share batches.
 
-Clips are rendered straight into one reused buffer, so memory does not grow with the number of videos, and
-an attack that asks one clip at a time still fills a batch when eight videos are in flight.
+Clips are rendered straight into one reused buffer, so memory does not grow with the number of
+videos, and an attack that asks one clip at a time still fills a batch when eight videos are in
+flight.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def drive(
 ) -> Iterator[Session]:
     """Run sessions to their end, at most `window` at a time; yields each as it finishes.
 
-    A session is taken from `sessions` only when there is room for it, so videos are loaded late. Sessions
-    are admitted while fewer than two batches of clips are waiting.
+    A session is taken from `sessions` only when there is room for it, so videos are loaded late.
+    Sessions are admitted while fewer than two batches of clips are waiting.
 
     Args:
         sessions: Fresh or replayed sessions.
@@ -161,4 +162,3 @@ def _join(parts: list[Response]) -> Response:
     labels = torch.cat([part.labels for part in parts])
     scores = [part.scores for part in parts if part.scores is not None]
     return Response(labels, torch.cat(scores) if scores else None)
-

@@ -1,8 +1,8 @@
 """One attack on one video: ask and tell. Charges the budget, decides success, keeps the best clip.
 
-    session = Session(attack, video, threat, classes)
-    while session.query is not None:
-        session.answer(oracle.ask(session.query...))
+session = Session(attack, video, threat, classes)
+while session.query is not None:
+session.answer(oracle.ask(session.query...))
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Session:
                 self._fingerprint.update(buffer)
             same = self._fingerprint.digest() == entry.fingerprint
             if not same or len(entry.response) != len(self.query):
-                raise self._contract("asked another query than its journal holds: not deterministic")
+                raise self._contract("asked another query than its journal holds")
             self.replayed += len(self.query)
             self._accept(entry.response)
 
@@ -277,7 +277,7 @@ class Session:
     def _contract(self, message: str) -> ContractError:
         return ContractError(
             f"{self._component} {message}",
-            hint="the attack, or a part of it, breaks the protocol; its contract test would show it",
+            hint="the attack, or a part of it, breaks the protocol; its contract test would tell",
         )
 
     def fail(self, error: Exception) -> None:

@@ -1,6 +1,8 @@
-"""The eight hooks a plugin may implement. The first six yield `Entry` values; see `Entry` for an example.
+"""The eight hooks a plugin may implement. The first six yield `Entry` values; see `Entry` for an
+example.
 
-Within API 1 hooks only grow: a new hook or a new argument is a minor change, anything else waits for API 2.
+Within API 1 hooks only grow: a new hook or a new argument is a minor change, anything else waits
+for API 2.
 """
 
 from __future__ import annotations

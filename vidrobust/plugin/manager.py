@@ -1,7 +1,7 @@
 """The plugin host: loads entry points under guard, resolves names, builds nothing until asked.
 
-A broken plugin never stops a command that does not use it: each entry point is imported, registered and
-asked inside its own guard, and what went wrong is kept for `vidrobust plugins`.
+A broken plugin never stops a command that does not use it: each entry point is imported, registered
+and asked inside its own guard, and what went wrong is kept for `vidrobust plugins`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Provided:
         try:
             if isinstance(target, str):
                 module, _, attribute = target.partition(":")
-                target = cast(Callable[..., Any], getattr(importlib.import_module(module), attribute))
+                target = cast(
+                    Callable[..., Any], getattr(importlib.import_module(module), attribute)
+                )
             inspect.signature(target)
         except Exception as error:  # guard: a plugin's import may fail in any way
             raise PluginError(
@@ -79,7 +81,8 @@ class PluginHost:
 
     Args:
         points: Entry points to load; those of the group `vidrobust` when None.
-        allowed: Names of plugins to load; None reads `VIDROBUST_PLUGINS` (unset loads all, empty none).
+        allowed: Names of plugins to load; None reads `VIDROBUST_PLUGINS` (unset loads all, empty
+            none).
     """
 
     def __init__(
@@ -137,7 +140,9 @@ class PluginHost:
             and self.manager.parse_hookimpl_opts(plugin, name) is not None
         ]
         if unknown:
-            raise PluginError(f"unknown hook {unknown[0]}{_did_you_mean(unknown[0], _hook_names())}")
+            raise PluginError(
+                f"unknown hook {unknown[0]}{_did_you_mean(unknown[0], _hook_names())}"
+            )
         provided: list[Provided] = []
         for kind in KINDS:
             for entry in self._ask(info.name, "vidrobust_" + kind.replace("-", "_")):

@@ -1,7 +1,7 @@
 """A victim whose smallest adversarial perturbation is known in closed form.
 
-A linear model over three classes: the closest clip of another class under L-infinity is `margin / |w_a - w_b|_1` away,
-under L2 `margin / |w_a - w_b|_2`. Every attack must approach it.
+A linear model over three classes: the closest clip of another class under L-infinity is `margin /
+|w_a - w_b|_1` away, under L2 `margin / |w_a - w_b|_2`. Every attack must approach it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class LinearVictim:
         size: `h` and `w`.
         classes: `n`.
         seed: Draws the weights.
-        smooth: Side of the squares over which weights are constant; smoother weights are easier to find.
+        smooth: Side of the squares over which weights are constant; smoother weights are easier to
+            find.
         scale: How fast scores change; 1 keeps the softmax away from saturation.
     """
 
@@ -68,7 +69,9 @@ class LinearVictim:
         return int(self.logits(clip[None]).argmax())
 
     def smallest(self, clip: Tensor, goal: Goal, norm: float = float("inf")) -> float:
-        """Size of the smallest perturbation that reaches `goal`, in L-infinity or L2 (`norm = 2`)."""
+        """Size of the smallest perturbation that reaches `goal`, in L-infinity or L2 (`norm =
+        2`).
+        """
         scores = self.logits(clip[None])[0]
         dual = 1.0 if norm == float("inf") else 2.0
         if isinstance(goal, Targeted):

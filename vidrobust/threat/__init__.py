@@ -1,4 +1,6 @@
-"""Who attacks what, under which rules: `ThreatModel`, its constraints, and the oracle that enforces access."""
+"""Who attacks what, under which rules: `ThreatModel`, its constraints, and the oracle that
+enforces access.
+"""
 
 from vidrobust.threat.constraint import CONSTRAINTS, L2, All, Box, Frames, Linf, linf_radius
 from vidrobust.threat.model import Stop, ThreatModel, resolve_class

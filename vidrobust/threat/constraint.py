@@ -1,7 +1,8 @@
 """Constraints: which perturbations are valid, and how large one is.
 
-Every projection shrinks each coordinate of the perturbation or keeps it, and every constraint here holds for
-a shrunk perturbation if it held before. So projecting onto `a & b` one after the other lands in both.
+Every projection shrinks each coordinate of the perturbation or keeps it, and every constraint here
+holds for a shrunk perturbation if it held before. So projecting onto `a & b` one after the other
+lands in both.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ class ThreatModel:
 
     Args:
         goal: `untargeted` (any wrong answer) or `targeted` (one given answer).
-        target: For a targeted goal: `random` (seeded per video, never the true class), `least-likely`,
-            `third` (the third most likely class of the clean clip, as released AstFocus code has it),
-            a class index or a class name.
+        target: For a targeted goal: `random` (seeded per video, never the true class),
+            `least-likely`, `third` (the third most likely class of the clean clip, as released
+            AstFocus code has it), a class index or a class name.
         access: What answers show: `scores`, `top-k`, `top-1` (label and its score) or `label`.
         top_k: How many scores `top-k` shows.
         constraint: Which perturbations are valid.

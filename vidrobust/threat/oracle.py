@@ -1,4 +1,6 @@
-"""The oracle: the only thing that talks to the model. It counts, splits batches and hides what access hides."""
+"""The oracle: the only thing that talks to the model. It counts, splits batches and hides what
+access hides.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ class Oracle:
         access: What answers show.
         top_k: How many scores `Access.TOP_K` shows.
         max_batch: Clips per forward pass. Halved, for good, when the device runs out of memory.
-        pad: Fill every forward pass up to `max_batch` with copies of its first clip, for models whose
-            answers depend in the last bits on the batch size. Padding is no query and is not counted.
+        pad: Fill every forward pass up to `max_batch` with copies of its first clip, for models
+            whose answers depend in the last bits on the batch size. Padding is no query and is not
+            counted.
 
     Attributes:
         clips_seen: Clips that reached the model and were answered.
