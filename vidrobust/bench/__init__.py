@@ -1,0 +1,1 @@
+"""Runs as data: config, plan, records, reports."""

@@ -7,6 +7,7 @@ where it is written.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import inspect
 import sys
@@ -116,6 +117,8 @@ def type_text(annotation: Any) -> str:
         return " | ".join(f'"{a}"' if isinstance(a, str) else repr(a) for a in arguments)
     if origin in (Union, types.UnionType):
         return " | ".join(type_text(argument) for argument in arguments)
+    if inspect.isclass(annotation) and issubclass(annotation, enum.Enum):
+        return type_text(Literal[tuple(member.value for member in annotation)])
     name = getattr(origin or annotation, "__name__", str(annotation))
     if arguments and origin is not None:
         inner = ["..." if a is ... else type_text(a) for a in arguments if not isinstance(a, list)]

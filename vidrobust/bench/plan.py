@@ -1,7 +1,7 @@
 """A config checked against the factories it names: what a run is going to build.
 
-Resolving builds nothing: it finds every `use`, validates every keyword against the factory's signature
-and fills in the defaults. `Built.build` then makes fresh objects as often as the run needs them.
+`vidrobust.bench.resolve` makes a plan without building anything; `Built.build` makes fresh objects
+as often as the run needs them.
 """
 
 from __future__ import annotations
@@ -118,11 +118,11 @@ class Built:
         )
 
     def _validates(self, traceback: TracebackType | None) -> bool:
-        """Whether the error was raised by a component's own validation, not somewhere beneath it."""
+        """Whether a component's own validation raised the error, not something beneath it."""
         while traceback and traceback.tb_next:
             traceback = traceback.tb_next
         code = traceback.tb_frame.f_code if traceback else None
-        own = [getattr(f, "__code__", None) for f in (self.factory, self.factory.__init__)]  # type: ignore[misc]
+        own = [getattr(f, "__code__", None) for f in (self.factory, self.factory.__init__)]
         return code is not None and (code.co_name == "__post_init__" or code in own)
 
     def _check(self, result: object) -> None:
@@ -137,7 +137,7 @@ class Built:
             plugin = self.component()
             raise ContractError(
                 f"{self.path}: {self.name!r} of plugin {plugin['plugin']!r} ({plugin['dist']} "
-                f"{plugin['version']}) gave a {type(result).__name__}, which is no "
+                f"{plugin['version']}) gave a value of type {type(result).__name__}, which is no "
                 f"{protocol.__name__}: it lacks {', '.join(lacking)}",
                 hint=f"see vidrobust.protocols.{protocol.__name__}",
             )

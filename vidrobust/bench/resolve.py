@@ -5,8 +5,9 @@ Nothing is built here; each fault is one `ConfigError` with the dotted path of t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from vidrobust.bench.params import Parameter, members, parameters
 from vidrobust.bench.plan import Built, Conjunction, Plan, RunOptions
@@ -84,7 +85,7 @@ def _find(
             raise ConfigError(f"{path}.use: there is no constraint {use!r}", hint=hint)
         return None, CONSTRAINTS[use]
     try:
-        provided = host.find(kind, use)  # type: ignore[arg-type]
+        provided = host.find(cast(Kind, kind), use)
     except VidrobustError as error:
         raise type(error)(f"{path}.use: {error.message}", hint=error.hint) from None
     return provided, provided.load()
@@ -119,10 +120,8 @@ def _keywords(
                 f"{where}: required, but missing (expected {parameter.type_text})",
                 hint=parameter.doc,
             )
-        elif parameter.default is not None:
-            writable, dumped = jsonable(parameter.default, parameter.annotation)
-            if writable:
-                resolved[parameter.name] = dumped
+        elif (dumped := _dumped_default(parameter, host)) is not None:
+            resolved[parameter.name] = dumped
     return kwargs, resolved
 
 
@@ -144,7 +143,10 @@ def _value(value: Any, parameter: Parameter, path: str, host: PluginHost) -> tup
             for i, v in enumerate(value)
         ]
         return Conjunction(tuple(built for built, _ in pairs)), [table for _, table in pairs]
-    return _component(_table(value, slot, path), slot, path, host)
+    table = _table(value, slot, path)
+    if "use" not in table and (default := _dumped_default(parameter, host)):
+        table = {"use": default["use"], **table}
+    return _component(table, slot, path, host)
 
 
 def _table(value: Any, kind: str, path: str) -> Mapping[str, Any]:
@@ -155,3 +157,32 @@ def _table(value: Any, kind: str, path: str) -> Mapping[str, Any]:
         f"{path}: expected a table with `use` ({kind}), got {describe(value)}",
         hint=f'write {{ use = "{name}" }}',
     )
+
+
+def _dumped_default(parameter: Parameter, host: PluginHost) -> Any:
+    """A default as the config would say it; None where it is None or cannot be said."""
+    default, slot = parameter.default, parameter.slot
+    if default is None or parameter.required:
+        return None
+    if slot is None:
+        return jsonable(default, parameter.annotation)
+    use = _name_of(type(default), slot, host)
+    if use is None:
+        return None
+    table = {"use": use}
+    for inner in parameters(type(default)):
+        now = dataclasses.replace(inner, default=getattr(default, inner.name, None))
+        if (dumped := _dumped_default(now, host)) is not None:
+            table[inner.name] = dumped
+    return table
+
+
+def _name_of(component: type, kind: str, host: PluginHost) -> str | None:
+    """The name under which a class is offered."""
+    if kind == "constraints":
+        from vidrobust.threat.constraint import CONSTRAINTS
+
+        return next((name for name, known in CONSTRAINTS.items() if known is component), None)
+    target = f"{component.__module__}:{component.__qualname__}"
+    offers = [p.entry for p in host.entries(cast(Kind, kind))]
+    return next((e.name for e in offers if e.target in (target, component)), None)

@@ -1,7 +1,7 @@
 """Typed validation of one config value against one annotation, and the words for what is wrong.
 
-Values go through pydantic as strict JSON: a string is no int and a bool is no int, an int will do for
-a float, a string will do for a path or an enum, and an array for a tuple.
+Values go through pydantic as strict JSON: a string is no int and a bool is no int; an int will do
+for a float, a string for a path or an enum, and an array for a tuple.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from vidrobust.bench.params import members
 from vidrobust.errors import ConfigError
 
 _FRACTION = re.compile(r"\s*[-+]?\d+(\.\d+)?\s*/\s*\d+(\.\d+)?\s*")
+_SETTINGS = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 _TOML_NAMES = {
     bool: "boolean",
     str: "string",
@@ -52,17 +53,17 @@ def convert(value: object, annotation: Any, *, path: str, expected: str) -> Any:
     try:
         return _adapter(annotation).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
-        raise _explain(error.errors(include_url=False), value, path, expected) from None
+        raise _explain(error.errors(include_url=False)[0], value, path, expected) from None
 
 
-def jsonable(value: object, annotation: Any) -> tuple[bool, Any]:
-    """Whether a default can be written down as JSON, and how."""
+def jsonable(value: object, annotation: Any) -> Any:
+    """A default as JSON can hold it; None where it cannot."""
     try:
         dumped = _adapter(annotation).dump_python(value, mode="json", warnings="error")
-        json.dumps(dumped)
+        json.dumps(dumped, allow_nan=False)
     except (PydanticSerializationError, PydanticUserError, TypeError, ValueError):
-        return False, None
-    return True, dumped
+        return None
+    return dumped
 
 
 def with_fractions(value: object, annotation: Any) -> Any:
@@ -77,40 +78,25 @@ def with_fractions(value: object, annotation: Any) -> Any:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'sigma'?`, or nothing if no known name is near."""
+    """`did you mean 'sigma'?`, or nothing if no known name is near."""
     near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
     return f"did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     try:
-        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        return TypeAdapter(annotation, config=_SETTINGS)
     except PydanticSchemaGenerationError:
         raise
     except PydanticUserError:  # a pydantic model or dataclass brings its own config
         return TypeAdapter(annotation)
 
 
-def _explain(errors: list[ErrorDetails], value: object, path: str, expected: str) -> ConfigError:
-    first = errors[0]
-    at = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
-    if len(errors) == 1 and not _is_type_error(first["type"]):
-        message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        found = first["input"]
-        hint = _literal_hint(first)
-    else:
-        message, found, hint = (
-            f"expected {expected}",
-            value if len(errors) > 1 else first["input"],
-            "",
-        )
-    return ConfigError(
-        f"{path}{at}: {message}, got {describe(found)}", hint=hint or _hint(found, expected)
-    )
-
-
-def _is_type_error(kind: str) -> bool:
-    return kind.endswith("_type") or kind in ("int_from_float", "is_instance_of", "none_required")
+def _explain(error: ErrorDetails, value: object, path: str, expected: str) -> ConfigError:
+    wanted = f"expected {expected.removesuffix(' | None')}"
+    if error["type"] == "value_error":  # a validator of the annotation's own says it better
+        wanted = error["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{path}: {wanted}, got {describe(value)}", hint=_hint(value, expected))
 
 
 def describe(value: object) -> str:
@@ -118,16 +104,11 @@ def describe(value: object) -> str:
     return f"the {_TOML_NAMES.get(type(value), type(value).__name__)} {value!r}"
 
 
-def _literal_hint(error: ErrorDetails) -> str:
-    if error["type"] != "literal_error" or not isinstance(error["input"], str):
-        return ""
-    choices = str(error.get("ctx", {}).get("expected", ""))
-    return suggestion(error["input"], re.findall(r"'([^']*)'", choices))
-
-
 def _hint(found: object, expected: str) -> str:
-    if isinstance(found, str) and re.fullmatch(r"[-+0-9.e_]+|true|false", found):
-        return f"write it without quotes: {found}"
+    if isinstance(found, str):
+        if re.fullmatch(r"[-+]?[0-9][0-9.e_+-]*|true|false", found):
+            return f"write it without quotes: {found}"
+        return suggestion(found, re.findall(r'"([^"]*)"', expected))
     if expected.startswith("str") and isinstance(found, int | float):
         return f'write it with quotes: "{found}"'
     if isinstance(found, float) and found.is_integer() and expected.startswith("int"):

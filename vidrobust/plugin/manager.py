@@ -198,13 +198,13 @@ class PluginHost:
         if len(matches) > 1:
             choices = ", ".join(f"{p.plugin.dist}:{bare}" for p in matches)
             raise PluginError(
-                f"{kind}: {bare!r} is offered more than once: {choices}",
+                f"the {kind.removesuffix('s')} {bare!r} is offered more than once: {choices}",
                 hint="use the full form, or leave one out with VIDROBUST_PLUGINS",
             )
         if not matches:
             names = [p.entry.name for p in self.entries(kind)]
             raise ConfigError(
-                f"{kind}: nobody offers {name!r}{_did_you_mean(bare, names)}",
+                f"there is no {kind.removesuffix('s')} {name!r}{_did_you_mean(bare, names)}",
                 hint=f"vidrobust list {kind} shows what there is" + self._broken_note(),
             )
         return matches[0]
