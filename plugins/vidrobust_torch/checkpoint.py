@@ -51,7 +51,7 @@ def _read(path: Path) -> Mapping[str, object]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"checkpoint {path} holds more than tensors, so it could run code when loaded",
+            f"checkpoint {path} holds more than tensors (it could run code), or is no checkpoint",
             hint="where you trust it, save its weights alone: torch.save(model.state_dict(), path)",
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:

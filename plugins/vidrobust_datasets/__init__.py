@@ -1,0 +1,1 @@
+"""Videos from files: one, a folder, a list, UCF-101."""
