@@ -87,10 +87,11 @@ class Reading:
 
 
 def unique_keys(names: Sequence[str]) -> list[str]:
-    """The stem of each path; the whole relative path where two stems are the same."""
+    """The stem of each path, or the whole path where two stems are the same; `names` are unique."""
     stems = [name.rpartition("/")[2].rpartition(".")[0] or name for name in names]
     seen = Counter(stems)
-    return [stem if seen[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
+    keys = [stem if seen[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
+    return keys if len(set(keys)) == len(keys) else list(names)
 
 
 def find_videos(folder: Path) -> list[Path]:
@@ -101,9 +102,7 @@ def find_videos(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         what = "is a file, expected a folder" if folder.exists() else "there is no such folder"
-        raise VideoError(
-            f"{folder}: {what}", hint="check the path; the source `file` reads one file"
-        )
+        raise VideoError(f"{folder}: {what}", hint="check source.path; `file` reads one file")
     found = [
         path
         for path in folder.rglob("*")

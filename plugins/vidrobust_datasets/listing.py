@@ -12,7 +12,7 @@ from vidrobust.video.io import CropMode, SamplingMode
 from vidrobust_datasets.files import EXTENSIONS, Item, Reading, complain
 
 _ENDINGS = "|".join(re.escape(ending) for ending in EXTENSIONS)
-_LINE = re.compile(rf"(?P<path>.+?(?:{_ENDINGS}))(?:\s+(?P<label>.+))?", re.IGNORECASE)
+_LINE = re.compile(rf"\"?(?P<path>.+?(?:{_ENDINGS}))\"?(?:\s+(?P<label>.+))?", re.IGNORECASE)
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:

@@ -131,9 +131,12 @@ def _read_list(path: Path, classes: dict[str, int]) -> list[str]:
         match = _LINE.fullmatch(line)
         if match is None:
             raise ConfigError(f"{path}:{number}: expected `Class/video.avi`, got {line!r}")
-        names.append(match["name"])
-        if fault := _fault(match["name"], match["id"], classes):
+        fault = _fault(match["name"], match["id"], classes)
+        if match["name"] in names:
+            fault = f"{match['name']} a second time"
+        if fault:
             faults.append(f"line {number}: {fault}")
+        names.append(match["name"])
     if not names:
         raise VideoError(f"{path} lists no video", hint="unpack the official lists again")
     complain(
