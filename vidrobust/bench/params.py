@@ -110,6 +110,8 @@ def type_text(annotation: Any) -> str:
     if annotation is Path:
         return "path"
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if slot := _slot(annotation) if not origin else None:
+        return slot.removesuffix("s")
     if origin is Annotated:
         limits = [text for item in arguments[1:] for text in _limits(item)]
         return " ".join([type_text(arguments[0]), ", ".join(limits)]).strip()
@@ -207,7 +209,9 @@ def _docs(factory: Callable[..., Any]) -> dict[str, str]:
     return found
 
 
-def summary(factory: Callable[..., Any]) -> str:
-    """The first sentence of a factory's docstring; empty where there is none."""
-    text = inspect.getdoc(factory) or ""
-    return " ".join(text.partition("\n\n")[0].split())
+def docstring(factory: Callable[..., Any]) -> str:
+    """The first paragraph of a factory's docstring, on one line; empty where there is none."""
+    own = factory.__doc__ if inspect.isclass(factory) else inspect.getdoc(factory)
+    if not own or (dataclasses.is_dataclass(factory) and own.startswith(f"{factory.__name__}(")):
+        return ""  # `dataclass` writes the signature where the author wrote nothing
+    return " ".join(inspect.cleandoc(own).partition("\n\n")[0].split())

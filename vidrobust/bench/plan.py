@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import json
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -27,7 +29,7 @@ _CONTRACTS: Mapping[str, str] = {
     "models": "Classifier",
     "sources": "Source",
 }
-_IRRELEVANT = frozenset({"out", "window", "max_batch", "clips", "journal"})
+_IRRELEVANT = frozenset({"out", "window", "max_batch", "clips", "journal", "checks"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,13 @@ class RunOptions:
     Args:
         out: Folder for the records; None makes one under `runs/`.
         seed: All randomness of the run derives from it and from each video's key.
-        limit: Attack only the first videos of the source; None attacks all.
+        limit: Attack this many videos, spread evenly over the source; None attacks all.
         window: Videos in flight at a time; their queries share batches.
         max_batch: Clips per forward pass; None finds what the device takes.
         clips: Store the clean and the adversarial clip of every attacked video.
         journal: Write every answer down before it is used, so that `--resume` asks nothing twice.
         pad: Pad every batch to one size, so that results do not depend on the window.
+        checks: Re-ask a few clips, outside any budget, to see whether the results can be trusted.
     """
 
     out: str | None = None
@@ -53,6 +56,7 @@ class RunOptions:
     clips: bool = True
     journal: bool = True
     pad: bool = False
+    checks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class Built:
         }
         try:
             result = self.factory(**kwargs)
+        except ConfigError as error:
+            raise self._located(error) from None
         except VidrobustError:
             raise
         except Exception as error:  # guard: a plugin's factory may fail in any way
@@ -103,6 +109,14 @@ class Built:
             "dist": plugin.dist if plugin else "vidrobust",
             "version": plugin.version if plugin else "",
         }
+
+    def _located(self, error: ConfigError) -> ConfigError:
+        """A component names its own keyword (`samples: ...`); say where that stands."""
+        keyword = re.match(r"[a-z_0-9]*", error.message)
+        names = inspect.signature(self.factory).parameters
+        if keyword and keyword[0] in names and error.message[keyword.end() :][:1] in (":", " "):
+            return ConfigError(f"{self.path}.{error.message}", hint=error.hint)
+        return error
 
     def _explain(self, error: Exception) -> VidrobustError:
         if isinstance(error, TypeError | ValueError) and self._validates(error.__traceback__):

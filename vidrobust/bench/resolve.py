@@ -120,7 +120,7 @@ def _keywords(
                 f"{where}: required, but missing (expected {parameter.type_text})",
                 hint=parameter.doc,
             )
-        elif (dumped := _dumped_default(parameter, host)) is not None:
+        elif (dumped := dumped_default(parameter, host)) is not None:
             resolved[parameter.name] = dumped
     return kwargs, resolved
 
@@ -144,7 +144,7 @@ def _value(value: Any, parameter: Parameter, path: str, host: PluginHost) -> tup
         ]
         return Conjunction(tuple(built for built, _ in pairs)), [table for _, table in pairs]
     table = _table(value, slot, path)
-    if "use" not in table and (default := _dumped_default(parameter, host)):
+    if "use" not in table and (default := dumped_default(parameter, host)):
         table = {"use": default["use"], **table}
     return _component(table, slot, path, host)
 
@@ -159,7 +159,7 @@ def _table(value: Any, kind: str, path: str) -> Mapping[str, Any]:
     )
 
 
-def _dumped_default(parameter: Parameter, host: PluginHost) -> Any:
+def dumped_default(parameter: Parameter, host: PluginHost) -> Any:
     """A default as the config would say it; None where it is None or cannot be said."""
     default, slot = parameter.default, parameter.slot
     if default is None or parameter.required:
@@ -172,7 +172,7 @@ def _dumped_default(parameter: Parameter, host: PluginHost) -> Any:
     table = {"use": use}
     for inner in parameters(type(default)):
         now = dataclasses.replace(inner, default=getattr(default, inner.name, None))
-        if (dumped := _dumped_default(now, host)) is not None:
+        if (dumped := dumped_default(now, host)) is not None:
             table[inner.name] = dumped
     return table
 

@@ -11,7 +11,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, cast
@@ -35,6 +35,11 @@ class PluginInfo:
     status: Literal["ok", "broken", "disabled"] = "ok"
     error: str = ""
     entries: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """`dist:name`, unique within an installation."""
+        return f"{self.dist}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ class PluginHost:
         found = entry_points(group=GROUP) if points is None else points
         for point in sorted(found, key=lambda p: p.name):
             self._load(point, names)
+        self._note_missing(names)
 
     def _load(self, point: EntryPoint, allowed: set[str] | None) -> None:
         dist = point.dist
@@ -106,13 +112,22 @@ class PluginHost:
             point.name, point.value, dist.name if dist else "?", dist.version if dist else "?"
         )
         self.plugins.append(info)
-        if allowed is not None and point.name not in allowed:
+        if allowed is not None and not {info.name, info.key} & allowed:
             info.status = "disabled"
             return
         try:
             self._admit(info, point.load())
         except Exception as error:  # guard: a plugin may fail in any way
             self._reject(info, error)
+
+    def _note_missing(self, allowed: set[str] | None) -> None:
+        """Give every name in `allowed` that no plugin answers to a row of its own."""
+        known = {name for info in self.plugins for name in (info.name, info.key)}
+        for name in sorted((allowed or set()) - known):
+            error = (
+                f"VIDROBUST_PLUGINS names it, but it is not installed{_did_you_mean(name, known)}"
+            )
+            self.plugins.append(PluginInfo(name, "?", "?", "?", "broken", error))
 
     def register(self, plugin: object, name: str, dist: str = "in-process") -> PluginInfo:
         """Register a plugin object by hand, for tests and notebooks.
@@ -124,55 +139,49 @@ class PluginHost:
         self.plugins.append(info)
         try:
             self._admit(info, plugin)
-        except Exception as error:
+        except Exception as error:  # guard: a plugin may fail in any way
             self._reject(info, error)
             raise PluginError(f"plugin {name!r}: {error}") from error
         return info
 
     def _admit(self, info: PluginInfo, plugin: object) -> None:
-        self.manager.register(plugin, info.name)
-        self._modules[info.name] = plugin
-        unknown = [
-            name
-            for name in dir(plugin)
-            if name.startswith("vidrobust_")
-            and not hasattr(hookspecs, name)
-            and self.manager.parse_hookimpl_opts(plugin, name) is not None
-        ]
-        if unknown:
-            raise PluginError(
-                f"unknown hook {unknown[0]}{_did_you_mean(unknown[0], _hook_names())}"
-            )
+        _check_hooks(self.manager, plugin)
+        self.manager.register(plugin, info.key)
+        self._modules[info.key] = plugin
         provided: list[Provided] = []
         for kind in KINDS:
-            for entry in self._ask(info.name, "vidrobust_" + kind.replace("-", "_")):
+            hook = "vidrobust_" + kind.replace("-", "_")
+            for entry in [entry for result in self._ask(info, hook) for entry in result]:
                 if not isinstance(entry, Entry):
                     raise PluginError(f"{kind}: expected Entry values, got {type(entry).__name__}")
                 if problem := entry.problem():
                     raise PluginError(f"{kind}: {problem}")
+                if any((p.kind, p.entry.name) == (kind, entry.name) for p in provided):
+                    raise PluginError(f"{kind}: {entry.name!r} is offered twice")
                 provided.append(Provided(kind, entry, info))
         self._provided.extend(provided)
         info.entries = [f"{p.kind}:{p.entry.name}" for p in provided]
 
     def _reject(self, info: PluginInfo, error: Exception) -> None:
         info.status, info.error = "broken", f"{type(error).__name__}: {error}"
-        if self.manager.has_plugin(info.name):
-            self.manager.unregister(name=info.name)
-        self._modules.pop(info.name, None)
+        if self._modules.pop(info.key, None) is not None:
+            self.manager.unregister(name=info.key)
 
-    def _ask(self, plugin: str, hook: str, **arguments: object) -> Iterable[object]:
+    def _ask(self, info: PluginInfo, hook: str, **arguments: object) -> list[Any]:
         """Call a hook of one plugin alone, so that its failure is its own."""
-        others = [module for name, module in self._modules.items() if name != plugin]
-        caller = self.manager.subset_hook_caller(hook, others)
-        for result in caller(**arguments):
-            yield from result or ()
+        others = [module for key, module in self._modules.items() if key != info.key]
+        results: list[Any] = self.manager.subset_hook_caller(hook, others)(**arguments)
+        return results
 
     def call(self, hook: str, **arguments: object) -> list[PluginInfo]:
-        """Call a hook without results on every healthy plugin; return those it broke."""
+        """Call a hook without results on every healthy plugin; return those it broke.
+
+        A plugin it breaks is not called again, but what it offers stays: a run may be using it.
+        """
         broken = []
-        for info in [p for p in self.plugins if p.status == "ok" and p.name in self._modules]:
+        for info in [p for p in self.plugins if p.key in self._modules]:
             try:
-                list(self._ask(info.name, hook, **arguments))
+                self._ask(info, hook, **arguments)
             except Exception as error:  # guard: an observer may fail in any way
                 self._reject(info, error)
                 broken.append(info)
@@ -183,20 +192,23 @@ class PluginHost:
         return sorted((p for p in self._provided if p.kind == kind), key=lambda p: p.entry.name)
 
     def find(self, kind: Kind, name: str) -> Provided:
-        """The provider of a name; `dist:name` picks one where two distributions offer it.
+        """The provider of a name; `dist:name` or `plugin:name` picks one where several offer it.
 
         Raises:
             ConfigError: If nobody offers it; suggests near names.
-            PluginError: If two distributions do.
+            PluginError: If more than one plugin does.
         """
-        dist, _, bare = name.rpartition(":")
+        owner, _, bare = name.rpartition(":")
         matches = [
             p
             for p in self.entries(kind)
-            if p.entry.name == bare and (not dist or p.plugin.dist == dist)
+            if p.entry.name == bare and owner in ("", p.plugin.dist, p.plugin.name, p.plugin.key)
         ]
         if len(matches) > 1:
-            choices = ", ".join(f"{p.plugin.dist}:{bare}" for p in matches)
+            owners = [p.plugin.dist for p in matches]
+            if len(set(owners)) < len(owners):
+                owners = [p.plugin.name for p in matches]
+            choices = ", ".join(f"{owner}:{bare}" for owner in owners)
             raise PluginError(
                 f"the {kind.removesuffix('s')} {bare!r} is offered more than once: {choices}",
                 hint="use the full form, or leave one out with VIDROBUST_PLUGINS",
@@ -226,14 +238,32 @@ def _hook_names() -> list[str]:
     return [name for name in vars(hookspecs) if name.startswith("vidrobust_")]
 
 
-def _did_you_mean(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
+    """Refuse a misspelt hook and one that lacks `@hookimpl`, which pluggy would pass over."""
+    for name in dir(plugin):
+        if not name.startswith("vidrobust_") or not inspect.isroutine(getattr(plugin, name)):
+            continue
+        if not hasattr(hookspecs, name):
+            raise PluginError(f"unknown hook {name}{_did_you_mean(name, _hook_names())}")
+        if manager.parse_hookimpl_opts(plugin, name) is None:
+            raise PluginError(f"hook {name} lacks @hookimpl")
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=2, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
 
 
-def _trace_before(hook_name: str, _impls: object, arguments: object) -> None:
-    sys.stderr.write(f"[vidrobust] hook {hook_name}({arguments})\n")
+def _trace_before(
+    hook_name: str, implementations: Sequence[Any], arguments: Mapping[str, Any]
+) -> None:
+    for each in implementations:
+        sys.stderr.write(f"[vidrobust] {each.plugin_name}: {hook_name}({arguments})\n")
 
 
-def _trace_after(outcome: Any, hook_name: str, _impls: object, _arguments: object) -> None:
-    sys.stderr.write(f"[vidrobust] hook {hook_name} -> {outcome.get_result()}\n")
+def _trace_after(
+    outcome: Any, hook_name: str, implementations: Sequence[Any], _arguments: Mapping[str, Any]
+) -> None:
+    for each in implementations:
+        result = outcome.exception or outcome.get_result()
+        sys.stderr.write(f"[vidrobust] {each.plugin_name}: {hook_name} -> {result!r}\n")
