@@ -1,0 +1,91 @@
+"""`vidrobust verify RUN`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vidrobust.cli.output import App, json_option, pass_app
+from vidrobust.errors import EXIT_SOME_VIDEOS_FAILED
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vidrobust.bench.verify import VerifyRow, VerifySummary
+    from vidrobust.protocols import Classifier, Constraint
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the recorded config, such as model.device=cpu. Repeatable.",
+)
+@json_option
+@pass_app
+def verify(app: App, run: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Ask the model again about the adversarial clips stored in the folder RUN.
+
+    Every success is re-read and asked outside the budget: as float, rounded to 8 bit, after a
+    lossless video file, and after H.264. Exits with 1 if a stored clip no longer fools the model as
+    the float clip it was, or is not as far from the clean one as recorded and allowed.
+    """
+    from vidrobust.bench.record import RunFolder
+    from vidrobust.bench.verify import summarise, verify_run
+
+    folder = RunFolder(run)
+    classifier, constraint = _rebuild(app, folder.manifest()["config"], overrides)
+    rows = verify_run(
+        folder, classifier, constraint, progress=lambda key: app.say(f"asking about {key}")
+    )
+    summary = summarise(rows)
+    if as_json:
+        app.json({"run": str(run), "summary": summary, "videos": rows})
+    else:
+        app.result(_table(rows, summary) if rows else f"{run} holds no success to verify")
+    if not summary["ok"]:
+        click.get_current_context().exit(EXIT_SOME_VIDEOS_FAILED)
+
+
+def _rebuild(
+    app: App, config: dict[str, object], overrides: tuple[str, ...]
+) -> tuple[Classifier, Constraint]:
+    """The model and the constraint of a recorded config."""
+    from vidrobust.bench.config import load_config, resolve
+
+    plan = resolve(load_config(None, overrides, base=config), app.host)
+    return plan.model.build(), plan.threat.build().constraint
+
+
+def _table(rows: list[VerifyRow], summary: VerifySummary) -> Table:
+    from rich.table import Table
+
+    from vidrobust.bench.verify import FORMS
+
+    judged = summary["judged"]
+    table = Table(title="still fooling the model", show_footer=True)
+    table.add_column("video", footer=f"{judged} of {summary['successes']} judged")
+    for form in FORMS:
+        table.add_column(form, footer=f"{summary['fooling'][form]}/{judged}", justify="center")
+    allowed = summary["within_constraint"]
+    table.add_column("linf", footer=f"{summary['distances_match']}/{judged} as recorded")
+    table.add_column("allowed", footer=f"{allowed}/{judged}", justify="center")
+    for row in rows:
+        if row["error"] is not None:
+            table.add_row(row["key"], *["-"] * len(FORMS), row["error"], "-")
+            continue
+        fools = [_yes(row["fools"][form]) for form in FORMS]
+        odd = "" if row["distance_matches"] else " (not as recorded)"
+        table.add_row(
+            row["key"], *fools, f"{row['linf']:.5f}{odd}", _yes(bool(row["within_constraint"]))
+        )
+    return table
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
