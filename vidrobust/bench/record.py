@@ -1,6 +1,8 @@
-"""What a run leaves behind: `run.json` (the manifest), `videos.jsonl` (one line per video), `clips/`.
+"""What a run leaves behind: `run.json` (the manifest), `videos.jsonl` (one line per video),
+`clips/`.
 
-Reports are pure functions of these files. Numbers are numbers, times are seconds and ISO 8601 in UTC.
+Reports are pure functions of these files. Numbers are numbers, times are seconds and ISO 8601 in
+UTC.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ Status: TypeAlias = Literal["success", "exhausted", "gave_up", "misclassified", 
 
 
 class Distance(TypedDict):
-    """How far the stored clip is from the clean one; pixel values in [0, 1] unless the name says 255."""
+    """How far the stored clip is from the clean one; pixel values in [0, 1] unless the name
+    says 255.
+    """
 
     linf: float
     """Largest absolute change."""
@@ -78,6 +82,20 @@ class Check(TypedDict):
     detail: str
 
 
+class RunSession(TypedDict):
+    """One process that worked on the run."""
+
+    started: str
+    seconds: float | None
+    """Wall time; None if it was killed."""
+    clips_seen: int | None
+    """Clips that reached the model as queries, by the oracle's own count."""
+    clips_replayed: int | None
+    """Queries answered from journals, so not asked again."""
+    clips_outside_budget: int | None
+    """Clips of calibration and self-checks: no queries of any attack."""
+
+
 class RunManifest(TypedDict):
     """`run.json`."""
 
@@ -97,10 +115,8 @@ class RunManifest(TypedDict):
     """Query budget per video."""
     started: str
     finished: str | None
-    clips_seen: int | None
-    """Clips that reached the model, by the oracle's own count, over all sessions of this run."""
-    seconds: float | None
-    """Wall time, over all sessions of this run."""
+    sessions: list[RunSession]
+    """One per start of the process: the first, and each `--resume`."""
     checks: list[Check]
 
 
@@ -123,6 +139,10 @@ class RunFolder:
     def videos_path(self) -> Path:
         """`videos.jsonl`."""
         return self.path / "videos.jsonl"
+
+    def journal_path(self, key: str) -> Path:
+        """The query journal of a video in flight; gone once its record is written."""
+        return self.path / "journal" / f"{safe_name(key)}.jsonl"
 
     def manifest(self) -> RunManifest:
         """The manifest.

@@ -86,7 +86,7 @@ def drive(
             active.rotate(-1)
     finally:
         for pending in active:
-            pending.session.interrupt()
+            pending.session.close()
 
 
 def solve(

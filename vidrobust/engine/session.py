@@ -154,12 +154,16 @@ class Session:
         self._accept(response)
         self.seconds += time.perf_counter() - begin
 
-    def interrupt(self) -> None:
-        """Close the attack's generator; the session stays `running` and can be replayed."""
+    def close(self, *, discard_journal: bool = False) -> None:
+        """Let go of the attack and the journal; a session still `running` can be replayed later.
+
+        Args:
+            discard_journal: Delete the journal, once the video's record is written.
+        """
         if self._generator is not None:
             self._generator.close()
         if self._journal is not None:
-            self._journal.close()
+            self._journal.close(delete=discard_journal)
 
     def _replay(self, journal: Journal) -> None:
         for entry in journal.replay(self.subject.clean.device):

@@ -1,1 +1,22 @@
-"""The conformance kit for plugin authors."""
+"""The conformance kit for plugin authors: contract classes, a toy victim, and a driver for one
+component.
+"""
+
+from vidrobust.testing.contracts import (
+    AttackContract,
+    ConstraintContract,
+    EstimatorContract,
+    ReducerContract,
+)
+from vidrobust.testing.driving import Transcript, answer
+from vidrobust.testing.toy import LinearVictim
+
+__all__ = [
+    "AttackContract",
+    "ConstraintContract",
+    "EstimatorContract",
+    "LinearVictim",
+    "ReducerContract",
+    "Transcript",
+    "answer",
+]

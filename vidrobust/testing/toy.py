@@ -75,15 +75,16 @@ class LinearVictim:
         scores = self.logits(clip[None])[0]
         dual = 1.0 if norm == float("inf") else 2.0
         if isinstance(goal, Targeted):
-            return self._distance(scores, goal.target, dual)
+            rivals = [c for c in range(len(scores)) if c != goal.target]
+            return max(self._distance(scores, rival, goal.target, dual) for rival in rivals)
         others = [c for c in range(len(scores)) if c != goal.label]
-        return min(self._distance(scores, other, dual) for other in others)
+        return min(self._distance(scores, goal.label, other, dual) for other in others)
 
-    def _distance(self, scores: Tensor, to: int, dual: float) -> float:
-        """Distance to the half-space where class `to` beats the present top class."""
-        top = int(scores.argmax())
-        gap = float(scores[top] - scores[to])
-        return gap / float(torch.linalg.vector_norm(self.weight[top] - self.weight[to], ord=dual))
+    def _distance(self, scores: Tensor, loser: int, winner: int, dual: float) -> float:
+        """Distance to the half-space where class `winner` beats class `loser`."""
+        gap = max(0.0, float(scores[loser] - scores[winner]))
+        normal = self.weight[loser] - self.weight[winner]
+        return gap / float(torch.linalg.vector_norm(normal, ord=dual))
 
     def task(
         self,

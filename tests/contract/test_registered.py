@@ -1,0 +1,85 @@
+"""Every registered estimator, reducer, constraint and attack passes the same checks as a third
+party's.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from vidrobust.plugin import Kind
+from vidrobust.plugin.manager import PluginHost
+from vidrobust.testing import (
+    AttackContract,
+    ConstraintContract,
+    EstimatorContract,
+    ReducerContract,
+)
+from vidrobust.threat import CONSTRAINTS, L2, Box, Frames, Linf
+
+HOST = PluginHost()
+
+SMALL = {"random": {"frames": 3, "patch": 9}}
+"""Settings that fit the toy victim's 4 x 16 x 16 clips."""
+
+GENEROUS = {"pgd-nes": {"slack": 6.0}}
+"""Attacks that need more than three times the smallest epsilon within 6000 queries."""
+
+
+def names(kind: Kind) -> list[str]:
+    return [provided.entry.name for provided in HOST.entries(kind)]
+
+
+def build(kind: Kind, name: str):
+    return HOST.find(kind, name).load()(**SMALL.get(name, {}))
+
+
+class TestEstimators(EstimatorContract):
+    @pytest.fixture(autouse=True, params=names("estimators"))
+    def _name(self, request):
+        self.name = request.param
+
+    def make(self):
+        return build("estimators", self.name)
+
+
+class TestReducers(ReducerContract):
+    @pytest.fixture(autouse=True, params=names("reducers"))
+    def _name(self, request):
+        self.name = request.param
+
+    def make(self):
+        return build("reducers", self.name)
+
+
+CASES = {
+    "linf": Linf(0.05),
+    "l2": L2(1.0),
+    "frames": Frames(2),
+    "box": Box(2, 2, 8, 8),
+    "linf & frames": Linf(0.05) & Frames(2),
+    "frames & l2 & box": Frames(3) & L2(1.0) & Box(0, 0, 8, 16),
+}
+
+
+def test_every_named_constraint_is_checked():
+    assert set(CONSTRAINTS) <= set(CASES)
+
+
+class TestConstraints(ConstraintContract):
+    @pytest.fixture(autouse=True, params=list(CASES))
+    def _name(self, request):
+        self.name = request.param
+
+    def make(self):
+        return CASES[self.name]
+
+
+class TestAttacks(AttackContract):
+    @pytest.fixture(autouse=True, params=names("attacks"))
+    def _name(self, request):
+        self.name = request.param
+        for key, value in GENEROUS.get(self.name, {}).items():
+            setattr(self, key, value)
+
+    def make(self):
+        return build("attacks", self.name)

@@ -1,0 +1,61 @@
+"""Self-checks of a run: does the count add up, and do the stored clips still fool the model?
+
+After AutoAttack's habit of warning before a number is believed.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from vidrobust.bench.record import Check, RunFolder, VideoRecord
+from vidrobust.protocols import Classifier
+
+
+def check_count(clips_seen: int, replayed: int, records: list[VideoRecord]) -> Check:
+    """The oracle's own count plus what was replayed equals the sum over the records written."""
+    charged = sum(record["queries"] for record in records)
+    return Check(
+        name="queries-add-up",
+        ok=clips_seen + replayed == charged,
+        detail=f"{clips_seen} clips reached the model, {replayed} came from journals, "
+        f"{charged} were charged",
+    )
+
+
+def recheck_clips(
+    folder: RunFolder, records: list[VideoRecord], classifier: Classifier
+) -> tuple[list[Check], int]:
+    """Re-read adversarial clips from disk and ask them again, outside any budget.
+
+    Returns:
+        The checks, and how many clips were asked.
+    """
+    stored = [r for r in records if r["status"] == "success" and r["clip"] is not None]
+    fooled, repeated = 0, 0
+    for record in stored:
+        _, adversarial = folder.load_clip(record)
+        clips = torch.stack([adversarial, adversarial])
+        labels = classifier(clips.to(classifier.device)).argmax(dim=1).tolist()
+        repeated += labels[0] == labels[1]
+        fooled += labels[0] == record["adversarial_label"]
+    checks = [
+        Check(
+            name="stored-clips-still-fool",
+            ok=fooled == len(stored),
+            detail=f"{fooled} of {len(stored)} re-read clips get the recorded answer",
+        ),
+        Check(
+            name="model-is-deterministic",
+            ok=repeated == len(stored),
+            detail=f"{repeated} of {len(stored)} clips get the same answer twice",
+        ),
+    ]
+    early = [r["key"] for r in stored if (r["queries_to_success"] or 0) <= 2]
+    checks.append(
+        Check(
+            name="early-success-is-rare",
+            ok=len(early) <= len(stored) / 2 or len(stored) < 4,
+            detail=f"{len(early)} of {len(stored)} clips fooled the model with the first candidate",
+        )
+    )
+    return checks, 2 * len(stored)
