@@ -55,6 +55,21 @@ def resolve(config: Mapping[str, Any], host: PluginHost) -> Plan:
     return Plan(filled, RunOptions(**options), **parts)
 
 
+def resolve_table(table: Mapping[str, Any], name: str, host: PluginHost) -> Built:
+    """Check one table of a config by itself, as `vidrobust doctor` needs it; builds nothing.
+
+    Args:
+        table: With `use`, as `load_config` gives it.
+        name: One of `TABLES`.
+        host: Finds the entries named by `use`.
+
+    Raises:
+        ConfigError: For the first thing that is wrong, with its dotted path.
+        PluginError: If an entry cannot be loaded, or two distributions offer one name.
+    """
+    return _component(table, TABLES[name], name, host)[0]
+
+
 def _component(
     table: Mapping[str, Any], kind: Kind | str, path: str, host: PluginHost
 ) -> tuple[Built, dict[str, Any]]:
