@@ -1,0 +1,1 @@
+"""Training scripts of the zoo: `python -m vidrobust_zoo.train --help`."""

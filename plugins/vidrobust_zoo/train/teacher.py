@@ -1,0 +1,97 @@
+"""A teacher for the networks that start from nothing: ImageNet MobileNetV2 features of each frame.
+
+324 videos are few for a 3D network. While it learns the classes it also learns to predict what the
+teacher's last layer says of its frames, averaged over the clip and reduced to 128 numbers.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vidrobust_zoo.networks.blocks import Normalise
+from vidrobust_zoo.networks.mobilenet import MobileNet, convolution
+from vidrobust_zoo.train.batches import Clips, to_clips
+
+STEP = 4  # every fourth frame is shown to the teacher, and speaks for its neighbours
+
+
+def start_from_imagenet(backbone: MobileNet, checkpoint: Path) -> None:
+    """Load the early stages of MobileNetV2; a stem of other channels takes their average."""
+    state = {name: value.float() for name, value in load_file(checkpoint).items()}
+    own = backbone.state_dict()
+    stem = state["features.0.0.weight"]
+    repeats = own["features.0.0.weight"].shape[1] // 3
+    state["features.0.0.weight"] = stem.repeat(1, repeats, 1, 1) / repeats
+    backbone.load_state_dict({name: state[name].view_as(own[name]) for name in own})
+
+
+def revive_batch_norms(module: nn.Module, clips: Tensor) -> None:
+    """Give batch norms that were folded (mean 0, variance 1) the statistics of `clips` again.
+
+    The function the network computes does not change, and training can go on as it began.
+    """
+
+    def revive(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        maps = inputs[0]
+        norm.running_mean = maps.mean(dim=(0, 2, 3))
+        norm.running_var = maps.var(dim=(0, 2, 3))
+        norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+        norm.bias.add_(norm.running_mean)
+
+    norms = [child for child in module.modules() if isinstance(child, nn.BatchNorm2d)]
+    handles = [norm.register_forward_pre_hook(revive) for norm in norms]
+    with torch.no_grad():
+        module.eval()(clips)
+    for handle in handles:
+        handle.remove()
+
+
+def frame_hints(videos: Clips, checkpoint: Path, cache: Path) -> Tensor:
+    """Give the teacher's 128 numbers for every frame of `(m, t, h, w, 3)` videos, `(m, t, 128)`."""
+    file = cache / "ucf6_hints.pt"
+    if not file.exists():
+        torch.save(_reduced(_features(videos, checkpoint)), file)
+    return torch.load(file)
+
+
+def _features(videos: Clips, checkpoint: Path) -> Tensor:
+    """Run the whole MobileNetV2 on every fourth frame: `(m, t / 4, 1280)`."""
+    teacher = nn.Sequential(Normalise(), MobileNet(blocks=17))
+    start_from_imagenet(teacher[1], checkpoint)
+    last = convolution(320, 1280)
+    state = {name: value.float() for name, value in load_file(checkpoint).items()}
+    last.load_state_dict({name: state[f"features.18.{name}"] for name in last.state_dict()})
+    teacher[1].features.append(_WithoutShift(last))
+    teacher.eval()
+    rows = []
+    with torch.inference_mode():
+        for video in videos:
+            frames = torch.from_numpy(to_clips(video[1::STEP]))
+            big = nn.functional.interpolate(frames, scale_factor=1.5, mode="bilinear")
+            rows.append(teacher(big))
+    return torch.stack(rows)
+
+
+class _WithoutShift(nn.Module):
+    """A layer among blocks that may be given a shift."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, maps: Tensor, shift: None) -> Tensor:
+        """Apply the layer."""
+        return self.layer(maps)
+
+
+def _reduced(features: Tensor, size: int = 128) -> Tensor:
+    """Project `(m, s, 1280)` on its principal directions, unit variance: `(m, 4 s, 128)`."""
+    flat = features.flatten(0, 1)
+    centred = flat - flat.mean(dim=0)
+    _, directions = torch.linalg.eigh(centred.T @ centred)
+    reduced = centred @ directions[:, -size:]
+    reduced = reduced / reduced.std()
+    return reduced.unflatten(0, features.shape[:2]).repeat_interleave(STEP, dim=1)
