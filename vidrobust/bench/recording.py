@@ -42,9 +42,7 @@ def finished_record(session: Session, path: str | None, clip: str | None) -> Vid
         adversarial_label=outcome.adversarial_label,
         seconds=round(session.seconds, 4),
         seed=subject.seed,
-        distance=measure(outcome.clip, subject.clean)
-        if attacked and outcome.clip is not None
-        else None,
+        distance=distance,
         clip=clip,
         error=outcome.error,
     )

@@ -1,0 +1,114 @@
+"""`vidrobust run`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vidrobust.cli.output import App, json_option, pass_app
+from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
+
+if TYPE_CHECKING:
+    from vidrobust.bench.record import RunFolder
+
+DEFAULT = {
+    "run": {"seed": 0, "limit": 8},
+    "model": {"use": "zoo/c3d"},
+    "source": {"use": "motions"},
+    "threat": {"queries": 2000},
+    "attack": {"use": "square"},
+}
+"""The embedded default: a small 3D network on generated clips, offline."""
+
+SLOTS = {
+    "model": "model.use",
+    "source": "source.use",
+    "attack": "attack.use",
+    "estimator": "attack.estimator.use",
+    "reducer": "attack.reducer.use",
+    "goal": "threat.goal",
+    "budget": "threat.queries",
+    "epsilon": "threat.constraint",
+    "limit": "run.limit",
+    "seed": "run.seed",
+    "out": "run.out",
+}
+"""Which config key each option sets."""
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--model", metavar="NAME", help="Victim, see `vidrobust list models`.")
+@click.option("--source", metavar="NAME", help="Videos, see `vidrobust list sources`.")
+@click.option("--attack", metavar="NAME", help="Attack, see `vidrobust list attacks`.")
+@click.option("--estimator", metavar="NAME", help="Replace the attack's gradient estimator.")
+@click.option("--reducer", metavar="NAME", help="Replace the attack's dimension reducer.")
+@click.option(
+    "--goal", type=click.Choice(["untargeted", "targeted"]), help="What counts as success."
+)
+@click.option("--budget", type=int, metavar="Q", help="Queries per video, the clean one included.")
+@click.option("--epsilon", metavar="E", help="L-infinity radius, such as 0.05 or 8/255.")
+@click.option("--limit", type=int, metavar="K", help="Attack K videos, spread over the source.")
+@click.option("--seed", type=int, metavar="S", help="Seed of all randomness.")
+@click.option("--out", metavar="DIR", help="Run folder; must not exist unless --resume.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set any config key.")
+@click.option("--resume", is_flag=True, help="Go on in --out where it stopped.")
+@json_option
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no talk; results only.")
+@pass_app
+def run(
+    app: App,
+    /,
+    config: Path | None,
+    sets: tuple[str, ...],
+    resume: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: str | int | None,
+) -> int:
+    """Attack videos and write a run folder.
+
+    CONFIG is a TOML file; without it the embedded default is attacked: a small 3D network on
+    generated clips. Options override the file, and --set overrides both:
+
+        vidrobust run --attack pgd-nes --reducer random --set attack.samples=30
+    """
+    from vidrobust.bench.config import load_config, resolve
+    from vidrobust.bench.record import RunFolder
+    from vidrobust.bench.runner import Runner, default_folder
+    from vidrobust.cli.live import watcher
+    from vidrobust.errors import ConfigError
+
+    app.quiet = quiet
+    overrides: list[str | tuple[str, object]] = [
+        (SLOTS[name], _value(name, value)) for name, value in options.items() if value is not None
+    ]
+    merged = load_config(config, [*overrides, *sets], base=None if config else DEFAULT)
+    plan = resolve(merged, app.host)
+    if resume and plan.run.out is None:
+        raise ConfigError(
+            "--resume needs the run folder", hint="add --out DIR, or run.out in the config"
+        )
+    folder = RunFolder(Path(plan.run.out) if plan.run.out else default_folder(plan))
+    with watcher(app) as observer:
+        runner = Runner(plan, app.host, folder, command=sys.argv, resume=resume, observer=observer)
+        _, records = runner.run()
+    _show(app, folder, as_json=as_json)
+    failed = any(record["status"] == "error" for record in records)
+    return EXIT_SOME_VIDEOS_FAILED if failed else EXIT_OK
+
+
+def _value(name: str, value: str | int) -> object:
+    return {"use": "linf", "epsilon": value} if name == "epsilon" else value
+
+
+def _show(app: App, folder: RunFolder, *, as_json: bool) -> None:
+    """The table of the run, and where it lies."""
+    from vidrobust.cli.report import show_report
+
+    show_report(app, [folder], "json" if as_json else "table")
+    if not as_json:
+        app.text(str(folder.path))
