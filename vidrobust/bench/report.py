@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vidrobust.errors import ConfigError
 from vidrobust.metrics.outcome import METRICS, Estimate, Metric, Summary, summarise
@@ -19,8 +19,11 @@ from vidrobust.metrics.outcome import METRICS, Estimate, Metric, Summary, summar
 if TYPE_CHECKING:
     from rich.table import Table
 
-Format: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+Form: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
+"""Ways to write a table."""
+
+WIDE = 100
+"""Columns that a line with every metric and its interval takes."""
 
 SHOWN = tuple(metric for metric in METRICS if metric.name != "clean_accuracy")
 """The metrics of a line; clean accuracy is in the data and in the table of a single run."""
@@ -96,7 +99,7 @@ def read_row(folder: Path, *, name: str = "") -> Row:
     )
 
 
-def render(rows: Sequence[Row], form: Format, *, width: int = 100) -> str:
+def render(rows: Sequence[Row], form: Form, *, width: int = 100) -> str:
     """The table as text.
 
     Args:
@@ -108,7 +111,7 @@ def render(rows: Sequence[Row], form: Format, *, width: int = 100) -> str:
         ConfigError: If the form needs a library that is not installed.
     """
     if form == "table":
-        return _printed(rich_table(rows), width)
+        return "\n".join(_printed(table, width) for table in rich_tables(rows, width))
     if form == "md":
         return _markdown(rows)
     if form == "latex":
@@ -118,9 +121,11 @@ def render(rows: Sequence[Row], form: Format, *, width: int = 100) -> str:
     return json.dumps([row.as_dict() for row in rows], indent=2) + "\n"
 
 
-def rich_table(rows: Sequence[Row]) -> Table:
-    """The table for a terminal."""
-    return _one_run(rows[0]) if len(rows) == 1 else _many_runs(rows)
+def rich_tables(rows: Sequence[Row], width: int) -> list[Table]:
+    """Tables for a terminal: a line per run where `width` allows it, else a table per run."""
+    if len(rows) > 1 and width >= WIDE:
+        return [_many_runs(rows)]
+    return [_one_run(row) for row in rows]
 
 
 def number(value: float | None, metric: Metric) -> str:
@@ -158,15 +163,15 @@ def _one_run(row: Row) -> Table:
 
 def _many_runs(rows: Sequence[Row]) -> Table:
     table = _new_table(None)
-    for heading in ("run", "model", "attack"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("n", justify="right")
+    table.add_column("run\nattack on model", overflow="fold")
+    table.add_column("n", justify="right", no_wrap=True)
     for metric in SHOWN:
         table.add_column(f"{metric.abbreviation}\n{metric.unit}", justify="right", no_wrap=True)
     for row in rows:
         estimates = [(row.summary.estimate(metric), metric) for metric in SHOWN]
         cells = [f"{number(e.value, m)}\n{_range(e, m)}" for e, m in estimates]
-        table.add_row(row.run, row.model, row.attack, str(row.summary.attacked), *cells)
+        name = f"{row.run}\n{row.attack} on {row.model}"
+        table.add_row(name, str(row.summary.attacked), *cells)
     return table
 
 
@@ -184,12 +189,12 @@ def _with_unit(estimate: Estimate, metric: Metric) -> str:
 
 
 def _range(estimate: Estimate, metric: Metric) -> str:
-    """A narrow interval for a crowded table: whole queries."""
+    """A narrow interval for a crowded table: `low..high`, queries whole."""
     if estimate.low is None or estimate.high is None:
         return ""
     if metric.unit == "queries":
-        return f"{estimate.low:.0f}–{estimate.high:.0f}"
-    return f"{number(estimate.low, metric)}–{number(estimate.high, metric)}"
+        return f"{estimate.low:.0f}..{estimate.high:.0f}"
+    return f"{number(estimate.low, metric)}..{number(estimate.high, metric)}"
 
 
 def _headings() -> list[str]:
@@ -266,7 +271,12 @@ def _new_table(title: str | None) -> Table:
     from rich.table import Table
 
     return Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
     )
 
 

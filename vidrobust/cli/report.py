@@ -1,0 +1,77 @@
+"""`vidrobust report`: tables of finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import click
+
+from vidrobust.cli.output import App, json_option, pass_app
+from vidrobust.errors import RecordError
+
+Form: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
+
+
+@click.command("report")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(get_args(Form)),
+    default="table",
+    show_default=True,
+    help="How to write the table.",
+)
+@json_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to this file instead of stdout.",
+)
+@pass_app
+def report(
+    app: App,
+    runs: tuple[Path, ...],
+    *,
+    form: Form,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Make a table of one or more runs, from what `vidrobust run` left in their folders.
+
+    FR is the fooling rate with its Wilson interval; QN (queries) and MAP (mean absolute change, of
+    255) are means with bootstrap intervals, over successes ("hit") and over all attacked clips.
+    """
+    show_report(app, runs, "json" if as_json else form, out=out)
+
+
+def show_report(app: App, runs: Sequence[Path], form: Form, *, out: Path | None = None) -> None:
+    """Print the table of some run folders, or write it to a file.
+
+    Raises:
+        RecordError: If one is no run folder or is damaged, or the file cannot be written.
+    """
+    from vidrobust.bench.report import read_rows, render, rich_tables
+
+    rows = read_rows(runs)
+    for row in rows:
+        if not row.finished:
+            app.say(f"note: {row.run} has not finished; the table holds what there is")
+    if out is not None:
+        _write(out, render(rows, form))
+        app.say(f"written to {out}")
+    elif form == "table":
+        app.result(*rich_tables(rows, app.out.width))
+    else:
+        app.text(render(rows, form).rstrip("\n"))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RecordError(
+            f"{path} cannot be written: {error.strerror}", hint="choose another --out"
+        ) from error
