@@ -7,7 +7,7 @@ classes. A clip is a float32 tensor `(t, c, h, w)` with values in `[0, 1]`.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -62,14 +62,20 @@ class Query:
 
     clips: Tensor | ClipBatch
     role: Role = "probe"
+    _count: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        clips = self.clips
+        count = clips.shape[0] if isinstance(clips, Tensor) else len(clips)
+        object.__setattr__(self, "_count", count)
 
     def __len__(self) -> int:
-        return len(self.clips)
+        return self._count
 
     def render(self, start: int, out: Tensor) -> None:
         """Write rows `start .. start + len(out)` into `out`."""
         if isinstance(self.clips, Tensor):
-            out.copy_(self.clips[start : start + len(out)])
+            out.copy_(self.clips[start : start + out.shape[0]])
         else:
             self.clips.render(start, out)
 
@@ -94,7 +100,7 @@ class Response:
     scores: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return self.labels.shape[0]
 
 
 Queries: TypeAlias = Generator[Query, Response, R]

@@ -132,13 +132,13 @@ class LiveView:
         for session in sessions:
             outcome = session.outcome
             share = outcome.queries / max(self.tally.budget, 1)
-            margin = "" if outcome.margin is None else f"{outcome.margin:+.4f}"
+            margin = session.margin
             bar = "━" * round(24 * share)
             table.add_row(
                 session.subject.key,
                 f"{outcome.queries:,} of {self.tally.budget:,}",
                 Text(f"{bar:<24}", style="cyan"),
-                margin,
+                "" if margin is None else f"{margin:+.4f}",
             )
         return table
 

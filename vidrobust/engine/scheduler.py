@@ -118,8 +118,9 @@ def _serve(active: deque[_Pending], oracle: Oracle, buffer: Tensor) -> None:
     """Fill one batch from the waiting queries, ask it, and deal the answers back."""
     batch: list[tuple[_Pending, int]] = []
     filled = 0
+    room = buffer.shape[0]
     for pending in active:
-        count = min(pending.waiting, len(buffer) - filled)
+        count = min(pending.waiting, room - filled)
         if count == 0:
             continue
         try:
@@ -137,13 +138,14 @@ def _serve(active: deque[_Pending], oracle: Oracle, buffer: Tensor) -> None:
     start = 0
     for pending, count in batch:
         pending.session.seconds += seconds * count / filled
-        _deal(pending, _rows(response, start, start + count))
+        whole = count == filled
+        _deal(pending, response if whole else _rows(response, start, start + count), count)
         start += count
 
 
-def _deal(pending: _Pending, response: Response) -> None:
+def _deal(pending: _Pending, response: Response, count: int) -> None:
     pending.answers.append(response)
-    pending.asked += len(response)
+    pending.asked += count
     if pending.waiting:
         return
     whole = _join(pending.answers)

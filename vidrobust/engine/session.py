@@ -59,7 +59,6 @@ class Outcome:
         target: The target class of a targeted goal.
         clip: The adversarial clip, or the last candidate where there is none.
         distance: Of `clip`, by the constraint; only on success.
-        margin: The goal's margin of the latest candidate; negative is success.
         error: Why the session failed.
         exception: The exception behind `error`.
     """
@@ -74,7 +73,6 @@ class Outcome:
     target: int | None = None
     clip: Tensor | None = None
     distance: float | None = None
-    margin: float | None = None
     error: str | None = None
     exception: Exception | None = field(default=None, repr=False)
 
@@ -114,6 +112,7 @@ class Session:
         self._goal: Goal | None = None
         self._generator: Queries[None] | None = None
         self._latest: Query | None = None
+        self._shown: Response | None = None
         self._fingerprint = Fingerprint("candidate")
         if threat.queries < 1:
             self._end("exhausted")
@@ -124,6 +123,15 @@ class Session:
     def left(self) -> int:
         """Queries left in the budget."""
         return self.threat.queries - self.outcome.queries
+
+    @property
+    def margin(self) -> float | None:
+        """The goal's margin of the latest candidate, negative at success; None under label
+        access.
+        """
+        if self._goal is None or self._shown is None or self._shown.scores is None:
+            return None
+        return float(self._goal.margin(self._shown.scores)[-1])
 
     def render(self, start: int, out: Tensor) -> None:
         """Write rows `start .. start + len(out)` of the pending query into `out`, and check them.
@@ -188,7 +196,7 @@ class Session:
             return
         if query.role == "candidate":
             self.outcome.candidates += len(query)
-            self._latest = query
+            self._latest, self._shown = query, response
         if query.role == "candidate" or self.threat.stop == "any_query":
             self._judge(query, response)
         if self.outcome.status == "running":
@@ -216,7 +224,7 @@ class Session:
                 budget=self.threat.queries,
             )
             outcome.target = getattr(self._goal, "target", None)
-            self._note_margin(clean)
+            self._shown = clean
             self._generator = self._attack().run(task)
         except Exception as error:  # guard: one session
             self._fail(error)
@@ -225,8 +233,9 @@ class Session:
 
     def _judge(self, query: Query, response: Response) -> None:
         assert self._goal is not None
-        self._note_margin(response)
-        for row in self._goal.met(response.labels).nonzero().flatten().tolist():
+        for row, met in enumerate(self._goal.met(response.labels).tolist()):
+            if not met:
+                continue
             clip = query.row(row, self.subject.clean)
             if not self.threat.constraint.contains(clip, self.subject.clean):
                 continue
@@ -239,10 +248,6 @@ class Session:
             if self.threat.stop != "budget":
                 self._end("success")
                 return
-
-    def _note_margin(self, response: Response) -> None:
-        if response.scores is not None and self._goal is not None:
-            self.outcome.margin = float(self._goal.margin(response.scores)[-1])
 
     def _resume(self, response: Response | None) -> None:
         """Let the attack work until its next query; refuse one that the budget cannot pay."""

@@ -4,6 +4,8 @@ access hides.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -53,23 +55,25 @@ class Oracle:
             ModelError: If the model's answer is not `(k, n)` probabilities, or memory does not even
                 suffice for one clip.
         """
+        total = clips.shape[0]
         parts, start = [], 0
-        while start < len(clips):
-            part = clips[start : start + self.max_batch]
+        while start < total:
+            stop = min(start + self.max_batch, total)
             try:
-                parts.append(self._forward(part))
+                parts.append(self._forward(clips[start:stop]))
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve(error)
                 continue
-            self.clips_seen += len(part)
+            self.clips_seen += stop - start
             self.forwards += 1
-            start += len(part)
+            start = stop
         return self._filter(torch.cat(parts) if len(parts) > 1 else parts[0])
 
     def _forward(self, clips: Tensor) -> Tensor:
-        count, padding = len(clips), self.max_batch - len(clips)
+        count = clips.shape[0]
+        padding = self.max_batch - count
         if self.pad and padding > 0:
             clips = torch.cat([clips, clips[:1].expand(padding, -1, -1, -1, -1)])
         scores = self.classifier(clips.to(self.classifier.device))[:count]
@@ -80,7 +84,7 @@ class Oracle:
                 f"expected {(count, classes)}",
                 hint="do the class list and the checkpoint belong together?",
             )
-        if not bool(torch.isfinite(scores).all()):
+        if not math.isfinite(float(scores.sum())):
             raise ModelError("the model answered NaN or infinity", hint="run vidrobust doctor")
         return scores
 
