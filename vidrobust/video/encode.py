@@ -76,7 +76,9 @@ def _set_up(stream: VideoStream, frames: Frame, *, codec: Codec, quality: int) -
     # One thread, because x264 writes other bits with another number of them.
     stream.codec_context.thread_count = 1
     if codec == "h264":
-        stream.options = {"crf": str(quality)}
+        # Its SIMD code reads memory beyond small frames (mbtree), so without `asm=0` the same clip
+        # gives other bits in every process.
+        stream.options = {"crf": str(quality), "x264-params": "asm=0"}
 
 
 def read_video(path: str | Path) -> Tensor:
