@@ -180,7 +180,8 @@ def _population(row: Row) -> str:
     parts = [f"{row.summary.attacked} attacked"]
     parts += [f"{counts[s]} {s}" for s in ("misclassified", "error") if counts[s]]
     ending = "" if row.finished else ", not finished"
-    return f"{row.summary.videos} videos ({', '.join(parts)}){ending}"
+    noun = "video" if row.summary.videos == 1 else "videos"
+    return f"{row.summary.videos} {noun} ({', '.join(parts)}){ending}"
 
 
 def _with_unit(estimate: Estimate, metric: Metric) -> str:

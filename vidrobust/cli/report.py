@@ -63,7 +63,8 @@ def show_report(app: App, runs: Sequence[Path], form: Form, *, out: Path | None 
         _write(out, render(rows, form))
         app.say(f"written to {out}")
     elif form == "table":
-        app.result(*rich_tables(rows, app.out.width))
+        for table in rich_tables(rows, app.out.width):
+            app.result(table)
     else:
         app.text(render(rows, form).rstrip("\n"))
 
