@@ -55,7 +55,9 @@ def test_a_smaller_rate_factor_is_nearer(real):
 def test_h264_gives_the_same_bits_every_time(real):
     clip = read_clip(real("realshort.mp4"), ClipSpec(("a",)))
 
-    assert torch.equal(encode_decode(clip, codec="h264"), encode_decode(clip, codec="h264"))
+    first, second = (encode_decode(clip.clone(), codec="h264") for _ in range(2))
+
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 2, 2), (3, 3, 16, 16), (2, 3, 9, 31)])
