@@ -87,8 +87,7 @@ class Session:
         journal: Where answers are written; what it already holds is replayed at once.
         component: Name of the attack, for error messages.
 
-    Raises:
-        ContractError: While replaying, if the attack asks other questions than the journal holds.
+    An attack that asks other questions than its journal holds ends the session as `error`.
     """
 
     def __init__(
@@ -176,14 +175,16 @@ class Session:
     def _replay(self, journal: Journal) -> None:
         for entry in journal.replay(self.subject.clean.device):
             if self.query is None:
-                raise self._contract("ended before its journal did: it is not deterministic")
+                self._fail(self._contract("ended before its journal did: it is not deterministic"))
+                return
             buffer = torch.empty_like(self.subject.clean)[None]
             for row in range(len(self.query)):
                 self.query.render(row, buffer)
                 self._fingerprint.update(buffer)
             same = self._fingerprint.digest() == entry.fingerprint
             if not same or len(entry.response) != len(self.query):
-                raise self._contract("asked another query than its journal holds")
+                self._fail(self._contract("is not deterministic: its journal holds another query"))
+                return
             self.replayed += len(self.query)
             self._accept(entry.response)
 
@@ -310,5 +311,4 @@ class Session:
         self.query = None
         if self.outcome.distance is None and self._latest is not None:
             self.outcome.clip = self._latest.row(len(self._latest) - 1, self.subject.clean)
-        if self._generator is not None:
-            self._generator.close()
+        self.close()
