@@ -128,7 +128,7 @@ def test_without_crop_the_whole_frame_is_squeezed_to_the_models_size():
 def test_a_crop_larger_than_the_resized_frame_is_refused():
     geometry = Geometry(112, 160, 128)
 
-    with pytest.raises(VideoError, match="is 128 x 128 .* the crop needs 112 x 160"):
+    with pytest.raises(VideoError, match=r"is 128 x 128 .* the crop needs 112 x 160"):
         geometry.corner(*geometry.resized(240, 240), np.random.default_rng(0))
 
 
