@@ -17,6 +17,17 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which checkpoints of common trainers keep the weights."""
 PREFIXES = ("module.", "_orig_mod.")
 """Put before every name by `DataParallel` and `torch.compile`."""
+UNREADABLE = (
+    SafetensorError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+)
+"""What the two readers raise for bytes that are no checkpoint; unpickling garbage may do anything."""
 
 
 def load_checkpoint(module: nn.Module, path: str | Path, *, state_key: str = "") -> None:
@@ -54,9 +65,9 @@ def _read(path: Path) -> Mapping[str, object]:
             f"checkpoint {path} holds more than tensors (it could run code), or is no checkpoint",
             hint="where you trust it, save its weights alone: torch.save(model.state_dict(), path)",
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise ModelError(
-            f"checkpoint {path} cannot be read: {str(error).splitlines()[0]}",
+            f"checkpoint {path} cannot be read: {type(error).__name__}{_first_line(error)}",
             hint="copy or download it again; it has to be a .safetensors or a torch.save file",
         ) from error
     if not isinstance(found, Mapping):
@@ -116,3 +127,8 @@ def _differences(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> l
 def _some(items: Mapping[str, object] | list[str], count: int = 3) -> str:
     names = list(items)
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f": {text.splitlines()[0]}" if text else ""
