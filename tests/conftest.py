@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
+
+hypothesis.settings.register_profile("vidrobust", deadline=None)  # machines are shared
+hypothesis.settings.load_profile("vidrobust")
 
 ROOT = Path(__file__).resolve().parent.parent
 
