@@ -27,7 +27,7 @@ UNREADABLE = (
     AttributeError,
     TypeError,
 )
-"""What the two readers raise for bytes that are no checkpoint; unpickling garbage may do anything."""
+"""What the two readers raise for bytes that are no checkpoint; garbage does much."""
 
 
 def load_checkpoint(module: nn.Module, path: str | Path, *, state_key: str = "") -> None:

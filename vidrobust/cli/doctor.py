@@ -36,8 +36,8 @@ STYLES = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}
 @json_option
 @pass_app
 def doctor(
-    app: App, model: str | None, source: str | None, overrides: tuple[str, ...], as_json: bool
-) -> None:
+    app: App, /, model: str | None, source: str | None, overrides: tuple[str, ...], as_json: bool
+) -> int:
     """Examine the installation, and a model on clips of a source.
 
     A model is examined for determinism, dependence on the batch, kind and range of its scores,
@@ -55,8 +55,7 @@ def doctor(
         app.json({"findings": findings})
     else:
         app.result(_table(findings), _verdict(findings))
-    if any(found["status"] == "fail" for found in findings):
-        click.get_current_context().exit(1)
+    return int(any(found["status"] == "fail" for found in findings))
 
 
 def _examine(app: App, model: str, source: str | None, overrides: tuple[str, ...]) -> list[Finding]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vidrobust.cli.output import App, json_option, pass_app
-from vidrobust.errors import EXIT_SOME_VIDEOS_FAILED
+from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @json_option
 @pass_app
-def verify(app: App, run: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def verify(app: App, /, run: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Ask the model again about the adversarial clips stored in the folder RUN.
 
     Every success is re-read and asked outside the budget: as float, rounded to 8 bit, after a
@@ -48,8 +48,7 @@ def verify(app: App, run: Path, overrides: tuple[str, ...], as_json: bool) -> No
         app.json({"run": str(run), "summary": summary, "videos": rows})
     else:
         app.result(_table(rows, summary) if rows else f"{run} holds no success to verify")
-    if not summary["ok"]:
-        click.get_current_context().exit(EXIT_SOME_VIDEOS_FAILED)
+    return EXIT_OK if summary["ok"] else EXIT_SOME_VIDEOS_FAILED
 
 
 def _rebuild(
