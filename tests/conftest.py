@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -29,3 +30,18 @@ def shared() -> Path:
     if not (path / "data").is_dir():
         pytest.skip(f"no real clips at {path}; set VIDROBUST_SHARED to the folder that holds data/")
     return path
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """Compares a transcript with `tests/golden/<name>`; `VIDROBUST_REWRITE_GOLDEN=1` writes it."""
+
+    def compare(name: str, text: str) -> None:
+        path = ROOT / "tests" / "golden" / name
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+        if os.environ.get("VIDROBUST_REWRITE_GOLDEN"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare

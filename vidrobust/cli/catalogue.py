@@ -100,7 +100,7 @@ def plugins_command(app: App, *, as_json: bool) -> None:
     if as_json:
         app.json([dataclasses.asdict(info) for info in plugins])
         return
-    table = _table("plugin", "status", "distribution", "version", "offers")
+    table = _table("plugin", "status", "distribution", "version", "offers, or what is wrong")
     for info in plugins:
         offers = ", ".join(entry.partition(":")[2] for entry in info.entries)
         table.add_row(info.name, info.status, info.dist, info.version, info.error or offers)
@@ -145,7 +145,10 @@ def _search(host: PluginHost, name: str) -> tuple[str, str, Provided | None]:
         return CONSTRAINTS, bare, None
     if prefix in KINDS:
         host.find(prefix, wanted)  # raises, and knows what to suggest
-    names = [p.entry.name for kind in KINDS for p in host.entries(kind)] + list(_constraints())
+    offered = (
+        [] if prefix == CONSTRAINTS else [p.entry.name for k in KINDS for p in host.entries(k)]
+    )
+    names = [*offered, *_constraints()]
     hint = suggestion(bare, names) or "`vidrobust list` shows every name"
     raise ConfigError(f"there is nothing called {name!r}", hint=hint)
 
