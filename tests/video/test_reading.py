@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import av
@@ -75,6 +76,16 @@ def test_reading_equals_decoding_resizing_and_cropping_by_hand(real):
     np.testing.assert_array_equal(
         (clip[0] * 255).permute(1, 2, 0).numpy(), small[8:120, 29:141].astype(np.float32)
     )
+
+
+def test_a_long_video_is_never_held_in_memory_as_a_whole(real):
+    path, whole = real("kinetics_arm_wrestling.mp4"), 280 * 340 * 256 * 3
+    tracemalloc.start()
+    read_clip(path, ClipSpec(("a",)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < whole / 10
 
 
 def test_a_name_with_spaces_a_colon_and_a_percent_sign_is_read(numbered, spec, tmp_path):

@@ -95,6 +95,17 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, noise, name):
         write_video(tmp_path / name, noise)
 
 
+def test_a_full_temporary_folder_is_a_video_error(noise, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", full)
+
+    with pytest.raises(VideoError, match="No space left on device") as caught:
+        encode_decode(noise)
+    assert "TMPDIR" in caught.value.hint
+
+
 def test_what_is_no_clip_is_refused(tmp_path):
     with pytest.raises(
         VideoError, match=r"expected a clip \(t, 3, h, w\) to write, got \(3, 8, 8\)"

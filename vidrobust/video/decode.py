@@ -75,13 +75,13 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     with _quiet():
         # An absolute path, because FFmpeg takes "name:rest" for a protocol.
         capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
-        try:
-            if not capture.isOpened():
-                reason, hint = explain_unopened(path)
-                raise VideoError(f"{path}: {reason}", hint=hint)
-            yield capture
-        finally:
-            capture.release()
+    try:
+        if not capture.isOpened():
+            reason, hint = explain_unopened(path)
+            raise VideoError(f"{path}: {reason}", hint=hint)
+        yield capture
+    finally:
+        capture.release()
 
 
 def _check_file(path: Path) -> None:
@@ -100,7 +100,7 @@ def _check_file(path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep OpenCV's own log off stderr while a file is open."""
+    """Keep OpenCV's own log off stderr: what it says of a file that does not open, we say."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

@@ -98,10 +98,16 @@ def encode_decode(clip: Tensor, *, codec: Codec = "h264", quality: int = 23) -> 
     Raises:
         VideoError: If the clip cannot be written, or the codec dropped frames.
     """
-    with tempfile.TemporaryDirectory(prefix="vidrobust-") as folder:
-        path = Path(folder) / f"clip{SUFFIX[codec]}"
-        write_video(path, clip, codec=codec, quality=quality)
-        seen = read_video(path)
+    try:
+        with tempfile.TemporaryDirectory(prefix="vidrobust-") as folder:
+            path = Path(folder) / f"clip{SUFFIX[codec]}"
+            write_video(path, clip, codec=codec, quality=quality)
+            seen = read_video(path)
+    except OSError as error:
+        raise VideoError(
+            f"no temporary file for {codec}: {error.strerror or error}",
+            hint="free some space, or point TMPDIR to another folder",
+        ) from error
     if len(seen) != len(clip):
         raise VideoError(f"{codec} gave {len(seen)} frames back, {len(clip)} were written")
     return seen[..., : clip.shape[2], : clip.shape[3]].contiguous().to(clip.device)
