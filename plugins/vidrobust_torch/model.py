@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import torch
 from torch import nn
 
 from vidrobust.errors import ConfigError, ModelError
@@ -143,7 +144,11 @@ def build_module(reference: str, kwargs: dict[str, object]) -> nn.Module:
     if not callable(factory):
         raise ConfigError(f"model.module: {reference!r} is a {type(factory).__name__}, no callable")
     try:
-        built = factory(**kwargs)
+        # Weights drawn at random are the same in every process, so that a run can be resumed and
+        # verified; the state of the global generator is put back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            built = factory(**kwargs)
     except Exception as error:  # guard: foreign code may fail in any way
         raise ModelError(
             f"building {reference!r} failed: {type(error).__name__}: {error}",

@@ -37,6 +37,19 @@ def test_a_module_in_a_package_is_built_with_its_arguments():
     assert linear.weight.shape == (5, 2)
 
 
+def test_random_weights_are_the_same_every_time_and_the_global_generator_is_left_alone(network):
+    torch.manual_seed(123)
+    wanted = torch.rand(1)
+    torch.manual_seed(123)
+
+    first = build_module(f"{network}:Means", {})
+    drawn = torch.rand(1)
+    second = build_module(f"{network}:Means", {})
+
+    assert torch.equal(first.head.weight, second.head.weight)
+    assert torch.equal(drawn, wanted)
+
+
 def test_a_module_that_stands_ready_is_taken_as_it_is(network, clips):
     assert torch_model(f"{network}:ready", 3, **SIZES)(clips).shape == (2, 3)
 
