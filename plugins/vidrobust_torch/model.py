@@ -134,21 +134,26 @@ def _read_class_file(path: Path) -> list[str]:
 def build_module(reference: str, kwargs: dict[str, object]) -> nn.Module:
     """The module that a reference and its keyword arguments build.
 
+    Weights drawn at random are the same in every process, so that a run can be resumed and verified;
+    the state of the global generator is put back.
+
     Raises:
         ConfigError: If the reference leads nowhere. ModelError: If the callable fails, or returns
             something else.
     """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return _build(reference, kwargs)
+
+
+def _build(reference: str, kwargs: dict[str, object]) -> nn.Module:
     factory = _find(reference)
     if isinstance(factory, nn.Module):
         return factory
     if not callable(factory):
         raise ConfigError(f"model.module: {reference!r} is a {type(factory).__name__}, no callable")
     try:
-        # Weights drawn at random are the same in every process, so that a run can be resumed and
-        # verified; the state of the global generator is put back.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            built = factory(**kwargs)
+        built = factory(**kwargs)
     except Exception as error:  # guard: foreign code may fail in any way
         raise ModelError(
             f"building {reference!r} failed: {type(error).__name__}: {error}",
