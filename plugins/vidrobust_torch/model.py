@@ -134,7 +134,7 @@ def _read_class_file(path: Path) -> list[str]:
 def build_module(reference: str, kwargs: dict[str, object]) -> nn.Module:
     """The module that a reference and its keyword arguments build.
 
-    Weights drawn at random are the same in every process, so that a run can be resumed and verified;
+    Weights drawn at random are the same in every process, so a run can be resumed and verified;
     the state of the global generator is put back.
 
     Raises:
