@@ -22,6 +22,7 @@ from vidrobust.bench.config import (
     resolve,
 )
 from vidrobust.bench.params import parameters, type_text
+from vidrobust.bench.values import with_fractions
 from vidrobust.errors import ConfigError, ContractError, ModelError, PluginError
 from vidrobust.plugin import Entry, hookimpl
 from vidrobust.plugin.manager import PluginHost
@@ -241,6 +242,24 @@ def test_fractions_stand_for_floats_in_lists_too(host):
     assert plan.config["attack"]["step"] == 8 / 255
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0.05", 0.05), ("1e-3", 1e-3), (" 8 / 255 ", 8 / 255), ("-1/4", -0.25), ("3", 3.0)],
+)
+def test_text_that_is_a_number_stands_for_a_float_but_for_nothing_else(host, text, value):
+    step = resolve(merge(BASE, {"attack": {"step": text}}), host).attack.kwargs["step"]
+
+    assert step == value
+    with pytest.raises(ConfigError, match="expected int"):
+        resolve(merge(BASE, {"run": {"seed": text}}), host)
+
+
+@given(st.fractions(min_value=-1000, max_value=1000))
+def test_any_fraction_stands_for_its_float(fraction):
+    assert with_fractions(str(fraction), float | None) == pytest.approx(float(fraction))
+    assert with_fractions(str(fraction), float | str) == str(fraction)
+
+
 def test_a_list_of_constraints_holds_together(host):
     plan = plan_of(
         host, "threat.constraint=[{use='linf', epsilon='4/255'}, {use='frames', count=3}]"
@@ -389,6 +408,20 @@ def test_a_malformed_table_is_one_error(host, config, message):
     with pytest.raises(ConfigError) as caught:
         resolve({**BASE, **config}, host)
     assert caught.value.message == message
+
+
+def test_two_providers_of_a_name_are_an_error_where_the_config_uses_it(host):
+    crowded = PluginHost(points=[], allowed=())
+    crowded.register(Parts(), "one", dist="first")
+    crowded.register(Parts(), "two", dist="second")
+    config = {name: {**table, "use": f"first:{table['use']}"} for name, table in BASE.items()}
+    config["threat"] = {"use": "second:standard"}
+
+    plan = resolve(config, crowded)
+
+    assert plan.components()["threat"]["dist"] == "second"
+    with pytest.raises(PluginError, match=r"attack\.use: the attack 'loop' is offered more than"):
+        resolve({**config, "attack": {"use": "loop"}}, crowded)
 
 
 # What goes wrong when a component is built
@@ -547,7 +580,17 @@ def test_the_last_override_of_a_key_wins():
 )
 def test_the_value_of_an_override_is_toml_or_else_text(text, value):
     assert load_config(None, [f"attack.key={text}"]) == {"attack": {"key": value}}
-    assert load_config(None, [("attack.key", text)]) == {"attack": {"key": value}}
+
+
+def test_the_value_of_a_pair_is_taken_as_it_stands():
+    pairs = [("run.out", "123"), ("run.limit", 5), ("threat.constraint", {"epsilon": "8/255"})]
+
+    config = load_config(None, pairs)
+
+    assert config == {
+        "run": {"out": "123", "limit": 5},
+        "threat": {"constraint": {"epsilon": "8/255"}},
+    }
 
 
 def test_a_use_is_taken_as_it_stands():

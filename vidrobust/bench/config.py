@@ -30,8 +30,8 @@ def load_config(
 
     Args:
         path: TOML file, or None.
-        overrides: `"attack.samples=30"`, or a pair of key and value. Text after `=` and text in a
-            pair is read as a TOML value, or else taken as it stands; `use` always as it stands.
+        overrides: `"attack.samples=30"`, whose value is read as TOML, or else is the text itself
+            (`use` always is); or a pair of a key and a value that is taken as it stands.
         base: Config that file and overrides are laid over, such as the embedded default.
 
     Raises:
@@ -96,7 +96,8 @@ def _split(text: str) -> tuple[str, object]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"override {text!r} has no value", hint="write --set attack.samples=30")
-    return key.strip(), value.strip()
+    key, value = key.strip(), value.strip()
+    return key, value if key.endswith(".use") else parse_value(value)
 
 
 def _use_first(pair: tuple[str, object]) -> tuple[bool, int]:
@@ -120,8 +121,6 @@ def _nested(config: Mapping[str, Any], key: str, value: object) -> dict[str, Any
                 f"{key}: cannot be set, since {'.'.join(tables[:depth])} is {describe(found)}",
                 hint=f"set {'.'.join(tables[:depth])} as a whole",
             )
-    if isinstance(value, str) and last != "use":
-        value = parse_value(value)
     nested: dict[str, Any] = {last: value}
     for name in reversed(tables):
         nested = {name: nested}

@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 from vidrobust.bench.params import members
 from vidrobust.errors import ConfigError
 
-_FRACTION = re.compile(r"\s*[-+]?\d+(\.\d+)?\s*/\s*\d+(\.\d+)?\s*")
+_NUMBER = re.compile(r"\s*[-+]?\d+(\.\d+)?(e[-+]?\d+)?\s*(/\s*\d+(\.\d+)?\s*)?", re.IGNORECASE)
 _SETTINGS = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 _TOML_NAMES = {
     bool: "boolean",
@@ -67,13 +67,15 @@ def jsonable(value: object, annotation: Any) -> Any:
 
 
 def with_fractions(value: object, annotation: Any) -> Any:
-    """The value with every `"8/255"` that stands where a float belongs made that float."""
+    """The value with every `"8/255"` or `"1e-3"` that stands where a float belongs made that."""
     if isinstance(value, list):
         inner = [get_args(m)[0] for m in members(annotation) if get_origin(m) in (list, tuple)]
         return [with_fractions(item, inner[0]) if inner else item for item in value]
-    if isinstance(value, str) and float in members(annotation) and _FRACTION.fullmatch(value):
-        above, below = (Fraction(part.strip()) for part in value.split("/"))
-        return float(above / below) if below else value
+    allowed = members(annotation)
+    if isinstance(value, str) and float in allowed and str not in allowed:
+        above, _, below = value.partition("/")
+        if _NUMBER.fullmatch(value) and Fraction(below.strip() or 1):
+            return float(Fraction(above.strip()) / Fraction(below.strip() or 1))
     return value
 
 

@@ -40,6 +40,9 @@ def list_command(app: App, kind: Kind | None, *, as_json: bool) -> None:
     if as_json:
         app.json([_row(p) for p in provided])
         return
+    if not provided:
+        app.say("nothing is on offer: no plugin for it is loaded (`vidrobust plugins` tells more)")
+        return
     table = _table("kind", "name", "what it is", "plugin")
     for p in provided:
         table.add_row(p.kind.removesuffix("s"), p.entry.name, p.entry.summary, _origin(p))
@@ -190,7 +193,7 @@ def _print_heading(app: App, kind: str, name: str, provided: Provided | None, do
     }
     table = _table()
     for label, value in rows.items():
-        if value and value.rstrip(".") != entry.summary:
+        if value and value.rstrip(".").casefold() != entry.summary.casefold():
             table.add_row(label, value)
     app.result(table, "")
 
