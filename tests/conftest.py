@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+def _one_thread() -> None:
+    """One thread: the clips of tests are small, and threads that wait for each other spin."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

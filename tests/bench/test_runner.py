@@ -177,7 +177,7 @@ def _command(videos: Path, out: Path, sets: list[str], attack: str) -> list[str]
 
 
 def _env(log: Counting) -> dict[str, str]:
-    return os.environ | {"VICTIM_LOG": str(log.log)}
+    return os.environ | {"VICTIM_LOG": str(log.log), "OMP_NUM_THREADS": "1"}
 
 
 def _journalled(out: Path) -> int:
