@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vidrobust.errors import VideoError
 from vidrobust.types import ClipSpec
@@ -122,7 +124,7 @@ def test_a_gap_in_the_middle_is_damage_though_the_end_decodes(overwritten):
 
 
 def test_an_mp4_that_breaks_off_has_no_index_and_the_message_says_so(truncated):
-    with pytest.raises(VideoError, match=r"realshort.mp4: an MP4 without its index") as caught:
+    with pytest.raises(VideoError, match=r"realshort.mp4: an MP4 without a readable") as caught:
         read_clip(truncated("realshort.mp4", 0.7), ClipSpec(("a",)))
 
     assert "again" in caught.value.hint
@@ -170,6 +172,44 @@ def test_sound_longer_than_the_picture_is_no_damage(tmp_path, spec):
 
     assert promised > 50
     assert read_clip(path, spec).shape == spec.shape
+
+
+def _outcome(path):
+    """What reading gave; anything but a clip or a `VideoError` is raised."""
+    try:
+        return f"a clip of {path.name}: {tuple(read_clip(path, ClipSpec(('a',))).shape)}"
+    except VideoError as error:
+        return error.message
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    share=st.floats(0.01, 1),
+    place=st.floats(0, 1),
+    noise=st.binary(min_size=1, max_size=300),
+    where=st.sampled_from(["header", "anywhere"]),
+)
+def test_whatever_happened_to_the_bytes_the_answer_is_a_clip_or_a_video_error(
+    real, tmp_path_factory, share, place, noise, where
+):
+    raw = bytearray(real("hmdb51_cartwheel.avi").read_bytes())
+    raw = raw[: int(len(raw) * share)]
+    start = int(place * (2000 if where == "header" else len(raw)))
+    raw[start : start + len(noise)] = noise
+    path = tmp_path_factory.mktemp("fuzz") / "fuzzed.avi"
+    path.write_bytes(raw)
+
+    assert "fuzzed.avi: " in _outcome(path)
+
+
+def test_a_title_that_is_not_utf_8_does_not_hide_the_damage(tmp_path, truncated):
+    path = truncated("hmdb51_cartwheel.avi", 0.6)
+    raw = path.read_bytes()
+    title = raw.index(b"HumanActionDB")
+    path.write_bytes(raw[:title] + b"\xff\xfe\xda" + raw[title + 3 :])
+
+    with pytest.raises(VideoError, match="damaged at frame"):
+        read_clip(path, ClipSpec(("a",)))
 
 
 def _missing(folder: Path) -> Path:

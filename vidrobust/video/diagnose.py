@@ -27,21 +27,27 @@ class Damage:
 def explain_unopened(path: Path) -> tuple[str, str]:
     """Reason and hint for a file that OpenCV does not open as a video."""
     try:
-        with av.open(str(path.absolute())) as container:
+        with _open(path) as container:
             kinds = sorted({stream.type for stream in container.streams})
-            if "video" not in kinds:
-                found = " and ".join(kinds) or "nothing"
+            if kinds and "video" not in kinds:
+                found = " and ".join(kinds)
                 return f"has no picture: it holds {found} only", "give a file with a video stream"
-            codec = container.streams.video[0].codec_context.name
-            return f"OpenCV cannot decode its {codec} stream", "re-encode it, for example as H.264"
+            codec = container.streams.video[0].codec_context if kinds else None
+            if codec is not None:
+                return f"OpenCV cannot decode its {codec.name} stream", "re-encode it as H.264"
     except (av.error.FFmpegError, OSError):
         pass
     if _looks_like_mp4(path):
         return (
-            "an MP4 without its index (moov): it was cut off while being written or copied",
+            "an MP4 without a readable index (moov): cut off while being written or copied?",
             "copy or download the file again",
         )
     return "not a video, or its header is damaged", "check the file, or leave it out"
+
+
+def _open(path: Path) -> InputContainer:
+    # Titles and comments of damaged files are rarely UTF-8, and nobody reads them here.
+    return av.open(str(path.absolute()), metadata_errors="replace")
 
 
 def _looks_like_mp4(path: Path) -> bool:
@@ -56,7 +62,7 @@ def find_damage(path: Path, *, tolerance: int) -> Damage | None:
     audio track longer than the picture, or an edit list that hides frames.
     """
     try:
-        with av.open(str(path.absolute())) as container:
+        with _open(path) as container:
             scan = _scan(container)
     except (av.error.FFmpegError, OSError) as error:
         return Damage(0, str(error))
