@@ -445,6 +445,11 @@ def test_two_providers_of_a_name_are_an_error_where_the_config_uses_it(host):
             ConfigError,
             "attack.samples: too many",
         ),
+        (
+            ["threat.constraint.epsilon=0"],
+            ConfigError,
+            "threat.constraint.epsilon: expected a number in (0, 1], got 0",
+        ),
         (["model.crash=own"], ModelError, "the checkpoint is of another network"),
         (
             ["model.crash=bug"],
@@ -464,7 +469,7 @@ def test_a_component_that_cannot_be_built_says_where_and_whose(host, overrides, 
     plan = plan_of(host, *overrides)
 
     with pytest.raises(kind) as caught:
-        [plan.attack.build(), plan.model.build()]
+        [plan.threat.build(), plan.attack.build(), plan.model.build()]
     assert type(caught.value) is kind
     assert message in caught.value.message
 

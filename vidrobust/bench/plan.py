@@ -11,7 +11,6 @@ import hashlib
 import inspect
 import json
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -112,10 +111,10 @@ class Built:
 
     def _located(self, error: ConfigError) -> ConfigError:
         """A component names its own keyword (`samples: ...`); say where that stands."""
-        keyword = re.match(r"[a-z_0-9]*", error.message)
-        names = inspect.signature(self.factory).parameters
-        if keyword and keyword[0] in names and error.message[keyword.end() :][:1] in (":", " "):
-            return ConfigError(f"{self.path}.{error.message}", hint=error.hint)
+        message = error.message.removeprefix(f"{self.name}.")
+        keyword, _, _ = message.partition(":")
+        if keyword in inspect.signature(self.factory).parameters:
+            return ConfigError(f"{self.path}.{message}", hint=error.hint)
         return error
 
     def _explain(self, error: Exception) -> VidrobustError:
@@ -229,5 +228,5 @@ def require_access(plan: Plan, shown: Any) -> None:
         raise ConfigError(
             f"attack: {plan.attack.name!r} needs {needed.value!r} access, "
             f"the threat model shows {shown.value!r}",
-            hint=f'set threat.access = "{needed.value}" or choose an attack that needs less',
+            hint="let the threat model show more (threat.access), or use an attack that needs less",
         )
