@@ -9,11 +9,11 @@ from torch import Tensor
 def from_levels(levels: Tensor) -> Tensor:
     """Float32 in `[0, 1]` of uint8 levels, correctly rounded level / 255.
 
-    A look-up, because some devices divide by multiplying with a rounded reciprocal.
+    A look-up where it is not the CPU, because other devices may divide by multiplying with a rounded reciprocal.
     """
-    table = torch.arange(256, dtype=torch.float32) / 255
     if levels.device.type == "cpu":
         return levels.to(torch.float32).div_(255)
+    table = torch.arange(256, dtype=torch.float32) / 255
     return table.to(levels.device)[levels.long()]
 
 
