@@ -96,8 +96,8 @@ def test_a_name_with_spaces_a_colon_and_a_percent_sign_is_read(numbered, spec, t
     assert read_clip(path, spec).shape == spec.shape
 
 
-def test_a_relative_path_is_read(numbered, spec, monkeypatch):
-    path = numbered(4)
+def test_a_relative_path_is_read_though_it_looks_like_a_protocol(numbered, spec, monkeypatch):
+    path = numbered(4).rename(numbered(4).with_name("concat:a.mkv"))
     monkeypatch.chdir(path.parent)
 
     assert read_clip(path.name, spec).shape == spec.shape

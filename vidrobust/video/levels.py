@@ -9,7 +9,8 @@ from torch import Tensor
 def from_levels(levels: Tensor) -> Tensor:
     """Float32 in `[0, 1]` of uint8 levels, correctly rounded level / 255.
 
-    A look-up where it is not the CPU, because other devices may divide by multiplying with a rounded reciprocal.
+    A look-up everywhere but on a CPU, since others may divide by multiplying with a rounded
+    reciprocal.
     """
     if levels.device.type == "cpu":
         return levels.to(torch.float32).div_(255)
