@@ -68,7 +68,7 @@ def manifest(folder: Path = WEIGHTS) -> dict[str, Trained]:
 
 
 def load(network: Name, weights: Data = "motions", *, folder: Path = WEIGHTS) -> nn.Module:
-    """Give a trained network in eval mode, batch norms folded.
+    """Give a trained network in eval mode; its batch norms were folded when it was stored.
 
     Args:
         network: Which of the four.
@@ -87,11 +87,11 @@ def load(network: Name, weights: Data = "motions", *, folder: Path = WEIGHTS) ->
         raise ModelError(
             f"loading the zoo: no weights {name!r}, expected one of {', '.join(known)}", hint=_HINT
         )
-    module = build(network, classes=len(known[name].classes), data=weights)
+    module = fold_batch_norms(build(network, classes=len(known[name].classes), data=weights).eval())
     content = _verified(folder / known[name].file, known[name].sha256)
     state = {key: value.to(module.state_dict()[key].dtype) for key, value in content.items()}
     module.load_state_dict(state)
-    return fold_batch_norms(module.eval()).requires_grad_(False)
+    return module.requires_grad_(False)
 
 
 def _verified(path: Path, sha256: str) -> dict[str, Tensor]:

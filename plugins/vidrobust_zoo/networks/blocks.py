@@ -2,7 +2,7 @@
 
 The logits of a clip must be bitwise the same whatever the batch it is computed in. Three rules
 follow for every network here: the memory format is set explicitly at the door (kernels are chosen
-by it), the last layer is `Head`, not `torch.nn.Linear`, and 3D convolutions never see a lone clip.
+by it), the last layer is `Head`, not `torch.nn.Linear`, and small batches are filled up.
 """
 
 import math
@@ -53,13 +53,16 @@ def channels_last_3d(clips: Tensor) -> Tensor:
     return volumes.permute(0, 4, 1, 2, 3)
 
 
-def at_least_two(clips: Tensor) -> Tensor:
-    """Give the clips `(k, ...)`, a lone one twice.
+def at_least(count: int, clips: Tensor) -> Tensor:
+    """Give the clips `(k, ...)`, and copies of the first up to `count` clips.
 
-    PyTorch's CPU dispatcher gives a small batch of one to another 3D convolution, which adds in
-    another order. The caller drops the second row.
+    PyTorch and oneDNN take other kernels, which add in another order, for a single volume and for
+    fewer than 16 frames. The caller drops the rows added.
     """
-    return clips if clips.shape[0] > 1 else clips.expand(2, *clips.shape[1:])
+    missing = count - clips.shape[0]
+    if missing <= 0:
+        return clips
+    return torch.cat([clips, clips[:1].expand(missing, *clips.shape[1:])])
 
 
 def channels_last_2d(frames: Tensor) -> Tensor:

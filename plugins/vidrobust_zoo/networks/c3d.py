@@ -1,36 +1,57 @@
-"""C3D: 3D convolutions all the way (Tran et al., 2015, https://arxiv.org/abs/1412.0767).
+"""C3D: 3 x 3 x 3 convolutions over space and time (Tran et al., 2015, arXiv 1412.0767).
 
-The paper stacks 3 x 3 x 3 convolutions with max pooling on 16 x 112 x 112 clips and has 78 M
-parameters, most of them in two dense layers. This one keeps the input and the idea, strides instead
-of pooling, adds batch norms, and averages over space and time before the classifier.
+The paper's network has 78 M parameters and is trained on a million videos; a small one trained from
+nothing on 252 videos recognised 56 of 72 held-out ones. So here the 3D convolutions stand in the
+residual branches of a 2D network that starts from ImageNet, as in inflated networks (Carreira and
+Zisserman, 2017): each is the identity at first, and learns what moves.
 """
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from vidrobust_zoo.networks.blocks import Conv3d, Head, Normalise, at_least_two, channels_last_3d
+from vidrobust_zoo.networks.blocks import Head, Normalise, at_least
+from vidrobust_zoo.networks.mobilenet import MobileNet
+
+FRAMES = (0, 2, 4, 6, 9, 11, 13, 15)
+SIZE = 64  # side of the frames the backbone sees
+
+
+class Cube(nn.Module):
+    """A 3 x 3 x 3 convolution over the maps of eight frames; the identity until trained."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            nn.init.dirac_(self.convolution.weight)
+            nn.init.zeros_(self.convolution.bias)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Give maps `(k * 8, c, h, w)` for maps of the same shape, channel innermost in memory."""
+        volumes = maps.permute(0, 2, 3, 1).unflatten(0, (-1, len(FRAMES)))  # (k, 8, h, w, c)
+        mixed = self.convolution(volumes.permute(0, 4, 1, 2, 3))
+        return mixed.permute(0, 2, 3, 4, 1).flatten(0, 1).permute(0, 3, 1, 2)
 
 
 class C3D(nn.Module):
-    """Five 3D convolutions over all frames of a clip, 1.3 M parameters."""
+    """MobileNetV2 up to its 13th block with seven 3D convolutions, 1.2 M parameters."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        cube = (3, 3, 3)
         self.normalise = Normalise()
-        self.features = nn.Sequential(
-            Conv3d(3, 32, kernel=(3, 7, 7), stride=(2, 4, 4)),  # 8 x 28 x 28
-            Conv3d(32, 64, kernel=cube, stride=(1, 2, 2)),  # 8 x 14 x 14
-            Conv3d(64, 128, kernel=cube, stride=(2, 2, 2)),  # 4 x 7 x 7
-            Conv3d(128, 128, kernel=cube),
-            Conv3d(128, 160, kernel=cube, stride=(2, 2, 2)),  # 2 x 4 x 4
-        )
+        self.backbone = MobileNet(blocks=13, mixer=lambda c: Cube(c) if c < 96 else nn.Identity())
         self.dropout = nn.Dropout(0.3)
-        self.head = Head(160, classes)
+        self.head = Head(self.backbone.outputs, classes)
 
     def embed(self, clips: Tensor) -> Tensor:
-        """Give features `(k, 160)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""
-        volumes = channels_last_3d(self.normalise(at_least_two(clips)))
-        return self.features(volumes).mean(dim=(2, 3, 4))[: clips.shape[0]]
+        """Give features `(k, 96)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""
+        frames = at_least(2, clips)[:, FRAMES].flatten(0, 1)
+        small = functional.interpolate(
+            frames, size=(SIZE, SIZE), mode="bilinear", align_corners=False
+        )
+        features = self.backbone(self.normalise(small)).unflatten(0, (-1, len(FRAMES)))
+        return features.mean(dim=1)[: clips.shape[0]]
 
     def forward(self, clips: Tensor) -> Tensor:
         """Give logits `(k, n)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""

@@ -4,11 +4,13 @@ Parameter names are torchvision's (`features.3.conv.0.0.weight`), so that an Ima
 loads into it by name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
 
 from vidrobust_zoo.networks.blocks import channels_last_2d
+
+Mixer = Callable[[int], nn.Module]
 
 # Expansion, output channels, number of blocks, stride of the first: Table 2 of the paper.
 STAGES = (
@@ -34,9 +36,20 @@ def convolution(
 
 
 class InvertedResidual(nn.Module):
-    """Expand by a 1 x 1, convolve each channel by a 3 x 3, project by a 1 x 1 convolution."""
+    """Expand by a 1 x 1, convolve each channel by a 3 x 3, project by a 1 x 1 convolution.
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, expansion: int) -> None:
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        stride: Of the 3 x 3 convolution.
+        expansion: How many times more channels there are between.
+        mixer: Makes, for a number of channels, what mixes frames before a residual branch; there
+            only, so that what a frame shows stays in it.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, stride: int, expansion: int, mixer: Mixer
+    ) -> None:
         super().__init__()
         hidden = inputs * expansion
         layers: list[nn.Module] = [] if expansion == 1 else [convolution(inputs, hidden)]
@@ -45,35 +58,45 @@ class InvertedResidual(nn.Module):
         layers.append(nn.BatchNorm2d(outputs))
         self.conv = nn.Sequential(*layers)
         self.residual = stride == 1 and inputs == outputs
+        self.mix = mixer(inputs) if self.residual else nn.Identity()
 
-    def forward(self, frames: Tensor, shift: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Apply the block to frames `(m, c, h, w)`; `shift` moves channels between frames.
-
-        The shift is applied inside a residual branch only, so that what a frame shows stays in it.
-        """
-        if not self.residual:
-            return self.conv(frames)
-        return frames + self.conv(frames if shift is None else shift(frames))
+    def forward(self, frames: Tensor) -> Tensor:
+        """Give `(m, outputs, h, w)` of frames `(m, inputs, h, w)`, or half the height and width."""
+        return frames + self.conv(self.mix(frames)) if self.residual else self.conv(frames)
 
 
 class MobileNet(nn.Module):
-    """The stem and the first `blocks` inverted residuals of MobileNetV2."""
+    """The stem and the first `blocks` inverted residuals of MobileNetV2.
 
-    def __init__(self, *, channels: int = 3, blocks: int) -> None:
+    Args:
+        channels: Channels of a frame.
+        blocks: How many of the 17 blocks.
+        mixer: See `InvertedResidual`.
+    """
+
+    def __init__(
+        self, *, channels: int = 3, blocks: int, mixer: Mixer = lambda _: nn.Identity()
+    ) -> None:
         super().__init__()
         widths = [(e, c, s if i == 0 else 1) for e, c, n, s in STAGES for i in range(n)][:blocks]
         layers: list[nn.Module] = [convolution(channels, 32, kernel=3, stride=2)]
         inputs = 32
         for expansion, outputs, stride in widths:
-            layers.append(InvertedResidual(inputs, outputs, stride=stride, expansion=expansion))
+            layers.append(
+                InvertedResidual(inputs, outputs, stride=stride, expansion=expansion, mixer=mixer)
+            )
             inputs = outputs
         self.features = nn.ModuleList(layers)
-        self.outputs = inputs
+        self.channels, self.outputs = channels, inputs
 
-    def forward(self, frames: Tensor, shift: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def stages(self, frames: Tensor) -> Iterator[Tensor]:
+        """Give the maps `(m, c, h, w)` after the stem and after each block."""
+        maps = channels_last_2d(frames)
+        for layer in self.features:
+            maps = layer(maps)
+            yield maps
+
+    def forward(self, frames: Tensor) -> Tensor:
         """Give features `(m, outputs)` of frames `(m, channels, h, w)`, averaged over space."""
-        stem, *blocks = self.features
-        maps = stem(channels_last_2d(frames))
-        for block in blocks:
-            maps = block(maps, shift)
+        *_, maps = self.stages(frames)
         return maps.mean(dim=(2, 3))

@@ -1,29 +1,38 @@
 """SlowFast: two pathways with lateral connections (Feichtenhofer et al., 2019, arXiv 1812.03982).
 
 The slow pathway sees every fourth frame with many channels, the fast pathway every frame with few
-channels; after each stage the fast one is joined to the slow one by a time-strided convolution.
-As in the paper, the slow pathway convolves over time in its last two stages only, the fast one in
-all of them. The fast pathway reads frames at half the size, which the paper does not do.
+channels and convolutions over time; three times a time-strided convolution brings the fast
+pathway's maps to the slow one, by addition, one of the fusions the paper compares. The slow pathway
+is a 2D network that starts from ImageNet; the paper's also convolves over time in its last stages.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidrobust_zoo.networks.blocks import Conv3d, Head, Normalise, at_least_two, channels_last_3d
+from vidrobust_zoo.networks.blocks import (
+    Conv3d,
+    Head,
+    Normalise,
+    at_least,
+    channels_last_2d,
+    channels_last_3d,
+)
+from vidrobust_zoo.networks.mobilenet import MobileNet
 
+SIZE = 64  # side of the frames both pathways see
 RATIO = 4  # frames of the fast pathway per frame of the slow one
 
 
 class Stage(nn.Module):
-    """A residual block that halves height and width; convolves over time if `time` is 3."""
+    """A residual block of the fast pathway; halves height and width."""
 
-    def __init__(self, inputs: int, outputs: int, *, time: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         stride = (1, 2, 2)
         self.body = nn.Sequential(
-            Conv3d(inputs, outputs, kernel=(time, 1, 1)),
-            Conv3d(outputs, outputs, kernel=(1, 3, 3), stride=stride, relu=False),
+            Conv3d(inputs, outputs, kernel=(3, 3, 3), stride=stride),
+            Conv3d(outputs, outputs, kernel=(1, 3, 3), relu=False),
         )
         self.shortcut = Conv3d(inputs, outputs, kernel=(1, 1, 1), stride=stride, relu=False)
 
@@ -32,42 +41,53 @@ class Stage(nn.Module):
         return functional.relu(self.body(volumes) + self.shortcut(volumes))
 
 
-class Lateral(Conv3d):
+class Lateral(nn.Sequential):
     """From fast to slow: a convolution over five frames, with the stride of the slow pathway."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 2 * channels, kernel=(5, 1, 1), stride=(RATIO, 1, 1))
+    def __init__(self, fast: int, slow: int) -> None:
+        convolution = nn.Conv3d(fast, slow, (5, 1, 1), (RATIO, 1, 1), (2, 0, 0), bias=False)
+        norm = nn.BatchNorm3d(slow)
+        nn.init.zeros_(norm.weight)
+        super().__init__(convolution, norm)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        """Give maps `(k * 4, slow, h, w)` for volumes `(k, fast, 16, h, w)`."""
+        return super().forward(volumes).transpose(1, 2).flatten(0, 1)
 
 
 class SlowFast(nn.Module):
-    """A slow pathway of 4 frames and a fast one of 16, 0.8 M parameters."""
+    """A slow pathway of 4 frames and a fast one of 16, 0.7 M parameters."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        slow, fast = (32, 64, 128, 192), (8, 16, 32, 48)
+        fast = (8, 16, 32, 48)
         self.normalise = Normalise()
-        self.slow_stem = Conv3d(3, slow[0], kernel=(1, 7, 7), stride=(1, 4, 4))
+        self.backbone = MobileNet(blocks=13)
         self.fast_stem = Conv3d(3, fast[0], kernel=(3, 5, 5), stride=(1, 2, 2))
-        self.laterals = nn.ModuleList(Lateral(channels) for channels in fast[:3])
-        self.slow_stages = nn.ModuleList(
-            Stage(slow[i] + 2 * fast[i], slow[i + 1], time=3 if i else 1) for i in range(3)
+        self.fast_stages = nn.ModuleList(Stage(fast[i], fast[i + 1]) for i in range(3))
+        self.laterals = nn.ModuleDict(  # after which layer of the slow pathway
+            {"3": Lateral(fast[1], 24), "6": Lateral(fast[2], 32), "10": Lateral(fast[3], 64)}
         )
-        self.fast_stages = nn.ModuleList(Stage(fast[i], fast[i + 1], time=3) for i in range(3))
         self.dropout = nn.Dropout(0.3)
-        self.head = Head(slow[-1] + fast[-1], classes)
+        self.head = Head(self.backbone.outputs + fast[-1], classes)
 
     def embed(self, clips: Tensor) -> Tensor:
-        """Give features `(k, 240)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""
-        count, clips = clips.shape[0], at_least_two(clips)
-        small = functional.avg_pool2d(clips.flatten(0, 1), 2).unflatten(0, clips.shape[:2])
-        fast = self.fast_stem(channels_last_3d(self.normalise(small)))
-        slow = self.slow_stem(channels_last_3d(self.normalise(clips[:, ::RATIO])))
-        stages = zip(self.laterals, self.slow_stages, self.fast_stages, strict=True)
-        for lateral, slow_stage, fast_stage in stages:
-            slow = slow_stage(torch.cat([slow, lateral(fast)], dim=1))
-            fast = fast_stage(fast)
-        features = [slow.mean(dim=(2, 3, 4)), fast.mean(dim=(2, 3, 4))]
-        return torch.cat(features, dim=1)[:count]
+        """Give features `(k, 144)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""
+        count, clips = clips.shape[0], at_least(4, clips)
+        small = functional.interpolate(
+            clips.flatten(0, 1), size=(SIZE, SIZE), mode="bilinear", align_corners=False
+        )
+        frames = self.normalise(small).unflatten(0, clips.shape[:2])
+        fast = self.fast_stem(channels_last_3d(frames))
+        slow = channels_last_2d(frames[:, ::RATIO].flatten(0, 1))
+        stages = iter(self.fast_stages)
+        for index, layer in enumerate(self.backbone.features):
+            slow = layer(slow)
+            if str(index) in self.laterals:
+                fast = next(stages)(fast)
+                slow = slow + self.laterals[str(index)](fast)
+        seen = slow.mean(dim=(2, 3)).unflatten(0, (-1, clips.shape[1] // RATIO)).mean(dim=1)
+        return torch.cat([seen, fast.mean(dim=(2, 3, 4))], dim=1)[:count]
 
     def forward(self, clips: Tensor) -> Tensor:
         """Give logits `(k, n)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""

@@ -4,13 +4,11 @@ An eighth of the channels of every residual branch is taken from the frame befor
 from the frame after; the rest of the network is that of `tsn`.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidrobust_zoo.networks.blocks import Head, Normalise
+from vidrobust_zoo.networks.blocks import Head, Normalise, at_least
 from vidrobust_zoo.networks.mobilenet import MobileNet
 
 FRAMES = (0, 2, 4, 6, 9, 11, 13, 15)
@@ -33,25 +31,32 @@ def shift_channels(maps: Tensor, *, frames: int) -> Tensor:
     return shifted.flatten(0, 1).permute(0, 3, 1, 2)
 
 
+class Shift(nn.Module):
+    """`shift_channels` as a layer."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Shift maps `(k * 8, c, h, w)`."""
+        return shift_channels(maps, frames=len(FRAMES))
+
+
 class TSM(nn.Module):
     """MobileNetV2 up to its 13th block on eight frames, with temporal shift, 0.6 M parameters."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.normalise = Normalise()
-        self.backbone = MobileNet(blocks=13)
+        self.backbone = MobileNet(blocks=13, mixer=lambda _: Shift())
         self.dropout = nn.Dropout(0.3)
         self.head = Head(self.backbone.outputs, classes)
 
     def embed(self, clips: Tensor) -> Tensor:
         """Give features `(k, 96)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""
-        frames = clips[:, FRAMES].flatten(0, 1)
+        frames = at_least(2, clips)[:, FRAMES].flatten(0, 1)
         small = functional.interpolate(
             frames, size=(SIZE, SIZE), mode="bilinear", align_corners=False
         )
-        shift = partial(shift_channels, frames=len(FRAMES))
-        features = self.backbone(self.normalise(small), shift)
-        return features.unflatten(0, (-1, len(FRAMES))).mean(dim=1)
+        features = self.backbone(self.normalise(small))
+        return features.unflatten(0, (-1, len(FRAMES))).mean(dim=1)[: clips.shape[0]]
 
     def forward(self, clips: Tensor) -> Tensor:
         """Give logits `(k, n)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""

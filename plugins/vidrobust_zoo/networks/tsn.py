@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidrobust_zoo.networks.blocks import Head, Normalise
+from vidrobust_zoo.networks.blocks import Head, Normalise, at_least
 from vidrobust_zoo.networks.mobilenet import MobileNet
 
 FRAMES = (0, 2, 4, 6, 9, 11, 13, 15)  # rgb: one frame of each of eight segments
@@ -46,8 +46,9 @@ class TSN(nn.Module):
 
     def embed(self, clips: Tensor) -> Tensor:
         """Give features `(k, 96)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""
-        segments = self.segments(clips)
-        return self.backbone(segments.flatten(0, 1)).unflatten(0, segments.shape[:2]).mean(dim=1)
+        segments = self.segments(at_least(4, clips))
+        features = self.backbone(segments.flatten(0, 1)).unflatten(0, segments.shape[:2])
+        return features.mean(dim=1)[: clips.shape[0]]
 
     def forward(self, clips: Tensor) -> Tensor:
         """Give logits `(k, n)` of clips `(k, 16, 3, 112, 112)` in [0, 1].

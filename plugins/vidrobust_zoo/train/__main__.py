@@ -24,17 +24,9 @@ from vidrobust_zoo.train.motions_data import MotionsData
 from vidrobust_zoo.train.teacher import frame_hints, revive_batch_norms, start_from_imagenet
 from vidrobust_zoo.train.ucf6_data import Ucf6Data, decoded, listed
 
+FROZEN = 3  # layers of an ImageNet backbone that stay as they are: edges and colours
 HELD_GROUPS = (22, 23, 24, 25)
-EPOCHS_AND_RATE: dict[tuple[Name, Data], tuple[int, float]] = {
-    ("c3d", "ucf6"): (45, 2e-3),
-    ("slowfast", "ucf6"): (45, 2e-3),
-    ("tsn", "ucf6"): (20, 5e-4),
-    ("tsm", "ucf6"): (20, 5e-4),
-    ("c3d", "motions"): (10, 2e-3),
-    ("slowfast", "motions"): (10, 2e-3),
-    ("tsn", "motions"): (10, 2e-3),
-    ("tsm", "motions"): (6, 2e-3),
-}
+EPOCHS_AND_RATE: dict[Data, tuple[int, float]] = {"ucf6": (12, 5e-4), "motions": (5, 1e-3)}
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,6 @@ class Job:
         data: On which data set.
         shared: Folder with `data/ucf101_6class` and `models`; None trains on generated clips only.
         hold_out: Whether to keep groups 22-25 of the UCF training list for validation.
-        teacher: A network trained before in the same folder, to learn from.
         cache: Folder for decoded and drawn clips.
         out: Folder for results.
     """
@@ -55,7 +46,6 @@ class Job:
     data: Data
     shared: Path | None
     hold_out: bool
-    teacher: Name | None
     cache: Path
     out: Path
 
@@ -65,10 +55,9 @@ class Job:
         assert self.shared is not None
         return self.shared / "models" / "mobilenet_v2_imagenet.safetensors"
 
-    def file(self, suffix: str, network: Name | None = None) -> Path:
-        """Give the path of a result, of this network if no other is named."""
-        name = f"{network or self.network}_{self.data}{'_held' if self.hold_out else ''}"
-        return self.out / f"{name}{suffix}"
+    def file(self, suffix: str) -> Path:
+        """Give the path of a result."""
+        return self.out / f"{self.network}_{self.data}{'_held' if self.hold_out else ''}{suffix}"
 
     def command(self, settings: Settings) -> str:
         """Give the command that does this job again."""
@@ -76,7 +65,6 @@ class Job:
             f"python -m vidrobust_zoo.train --data {self.data} --model {self.network} "
             f"--seed {settings.seed} --epochs {settings.epochs} --rate {settings.rate} "
             f"--hint-weight {settings.hint_weight}{' --hold-out' if self.hold_out else ''} "
-            f"{'' if self.teacher is None else f'--teacher {self.teacher} '}"
             f"{'' if self.shared is None else '--shared ../shared '}--out runs/zoo"
         )
 
@@ -94,11 +82,15 @@ def open_data(job: Job, seed: int) -> DataSet:
 
 
 def start(job: Job, data: DataSet) -> nn.Module:
-    """Give an untrained network; 2D networks start from ImageNet where it is at hand."""
+    """Give a network to train; its 2D part starts from ImageNet where that is at hand."""
     network = build(job.network, classes=len(data.classes), data=job.data)
-    if hasattr(network, "backbone") and job.shared is not None:
+    if job.shared is not None:
         start_from_imagenet(network.backbone, job.imagenet)
-        revive_batch_norms(network, next(data.batches(32, epoch=0)).clips)
+        if network.backbone.channels == 3:
+            fold_batch_norms(network.backbone)
+            network.backbone.features[:FROZEN].requires_grad_(False)
+        else:  # a new stem: the statistics change, and everything has to learn
+            revive_batch_norms(network, next(data.batches(32, epoch=0)).clips)
     return network
 
 
@@ -107,20 +99,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     return {name: value.float() for name, value in load_file(file).items()}
 
 
-def load_teacher(job: Job, data: DataSet) -> nn.Module | None:
-    """Load the network to learn from, trained before with the same `--out` and `--hold-out`."""
-    if job.teacher is None:
-        return None
-    teacher = build(job.teacher, classes=len(data.classes), data=job.data)
-    file = job.file(".safetensors", job.teacher)
-    if not file.exists():
-        raise click.UsageError(f"--teacher {job.teacher}: train it first, {file} is missing")
-    teacher.load_state_dict(read_weights(file))
-    return fold_batch_norms(teacher.eval()).requires_grad_(False)
-
-
 def finish(job: Job, network: nn.Module, data: DataSet) -> dict[str, Any]:
     """Store the weights, matrices in half precision, and measure the network as it was stored."""
+    fold_batch_norms(network.eval())
     state = {
         name: value.half() if value.ndim > 1 else value.contiguous()
         for name, value in network.state_dict().items()
@@ -146,10 +127,11 @@ def finish(job: Job, network: nn.Module, data: DataSet) -> dict[str, Any]:
     envvar="VIDROBUST_SHARED",
     help="Folder with data/ucf101_6class and models (env VIDROBUST_SHARED).",
 )
-@click.option("--epochs", type=int, help="Passes over the training clips; default by network.")
-@click.option("--rate", type=float, help="Largest learning rate; default by network.")
-@click.option("--hint-weight", default=1.0, show_default=True, help="Weight of the teacher.")
-@click.option("--teacher", type=click.Choice(NAMES), help="A network trained before in OUT.")
+@click.option("--epochs", type=int, help="Passes over the training clips; default by data set.")
+@click.option("--rate", type=float, help="Largest learning rate; default by data set.")
+@click.option(
+    "--hint-weight", default=1.0, show_default=True, help="Weight of the ImageNet teacher's loss."
+)
 @click.option("--hold-out", is_flag=True, help="Keep groups 22-25 of UCF for validation.")
 @click.option("--seed", default=0, show_default=True, help="Of weights, order, augmentation.")
 @click.option(
@@ -169,7 +151,6 @@ def main(
     epochs: int | None,
     rate: float | None,
     hint_weight: float,
-    teacher: Name | None,
     hold_out: bool,
     seed: int,
     cache: Path,
@@ -177,8 +158,8 @@ def main(
 ) -> None:
     """Train MODEL on DATA; asked again with the same folder, go on where it stopped."""
     began = time.perf_counter()
-    job = Job(model, data, shared, hold_out, teacher, cache, out)
-    usual_epochs, usual_rate = EPOCHS_AND_RATE[model, data]
+    job = Job(model, data, shared, hold_out, cache, out)
+    usual_epochs, usual_rate = EPOCHS_AND_RATE[data]
     settings = Settings(
         epochs or usual_epochs, rate or usual_rate, seed=seed, hint_weight=hint_weight
     )
@@ -186,7 +167,7 @@ def main(
     torch.manual_seed(seed)
     clips = open_data(job, seed)
     network, state = start(job, clips), job.file(".state.pt")
-    trainer = Trainer(network, clips, settings, state, teacher=load_teacher(job, clips))
+    trainer = Trainer(network, clips, settings, state)
     trained = trainer.run(lambda line: click.echo(line, err=True))
     report = finish(job, trained, clips) | {
         "seed": seed,

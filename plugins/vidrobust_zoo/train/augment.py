@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from vidrobust_zoo.train.batches import Batch, Clips
 
-Image = NDArray[np.float32]
-
 
 def window(available: int, wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Choose frames: one at random in each of `wanted` segments of a window of half to all.
@@ -22,8 +20,8 @@ def window(available: int, wanted: int, rng: np.random.Generator) -> NDArray[np.
     return chosen[::-1] if rng.uniform() < 0.25 else chosen
 
 
-def crop_and_colour(frames: Clips, size: int, rng: np.random.Generator) -> Image:
-    """Give frames `(t, h, w, 3)` as one random view, `(t, size, size, 3)` float32 in [0, 1]."""
+def view(frames: Clips, size: int, rng: np.random.Generator) -> Clips:
+    """Give one random view `(t, size, size, 3)` of frames `(t, h, w, 3)`, the same of each."""
     height, width = frames.shape[1:3]
     area, ratio = rng.uniform(0.3, 1.0) * height * width, np.exp(rng.uniform(-0.3, 0.3))
     tall = int(min(height, np.sqrt(area / ratio)))
@@ -32,30 +30,29 @@ def crop_and_colour(frames: Clips, size: int, rng: np.random.Generator) -> Image
     cut = frames[:, top : top + tall, left : left + wide]
     if rng.integers(2):
         cut = cut[:, :, ::-1]
-    shrinks = min(tall, wide) > size
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if min(tall, wide) > size else cv2.INTER_LINEAR
     resized = [cv2.resize(np.ascontiguousarray(f), (size, size), interpolation=how) for f in cut]
-    return _erase(_colour(np.stack(resized).astype(np.float32) / np.float32(255), rng), rng)
+    return _erase(_colour(np.stack(resized), rng), rng)
 
 
-def _colour(frames: Image, rng: np.random.Generator) -> Image:
-    """Change saturation, contrast, brightness and gamma of all frames alike."""
+def _colour(frames: Clips, rng: np.random.Generator) -> Clips:
+    """Change saturation, contrast, brightness and tint of all frames by one affine map."""
     saturation = 0.0 if rng.uniform() < 0.1 else rng.uniform(0.5, 1.5)
-    grey = frames.mean(axis=-1, keepdims=True)
-    frames = grey + np.float32(saturation) * (frames - grey)
-    contrast, level = np.float32(rng.uniform(0.6, 1.4)), frames.mean()
-    tint = rng.uniform(-0.12, 0.12) + rng.uniform(-0.05, 0.05, 3)
-    frames = (frames - level) * contrast + level + tint.astype(np.float32)
-    return np.clip(frames, 0, 1)
+    contrast = rng.uniform(0.6, 1.4)
+    mixing = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)
+    tint = 255 * (rng.uniform(-0.12, 0.12) + rng.uniform(-0.05, 0.05, 3))
+    level = frames[::4].mean() * (1 - contrast)
+    matrix = np.column_stack([mixing, level + tint])
+    return cv2.transform(frames.reshape(-1, frames.shape[2], 3), matrix).reshape(frames.shape)
 
 
-def _erase(frames: Image, rng: np.random.Generator) -> Image:
+def _erase(frames: Clips, rng: np.random.Generator) -> Clips:
     """Half of the time, put a grey rectangle of 20 to 50 pixels on all frames."""
     if rng.integers(2):
         tall, wide = rng.integers(20, 51, 2)
         top = rng.integers(0, frames.shape[1] - tall)
         left = rng.integers(0, frames.shape[2] - wide)
-        frames[:, top : top + tall, left : left + wide] = rng.uniform(0.2, 0.8)
+        frames[:, top : top + tall, left : left + wide] = rng.integers(50, 205)
     return frames
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -46,6 +47,7 @@ class DataSet(Protocol):
         ...
 
 
-def to_clips(frames: Clips) -> NDArray[np.float32]:
-    """Turn uint8 frames `(..., t, h, w, c)` into float32 clips `(..., t, c, h, w)` in [0, 1]."""
-    return np.ascontiguousarray(np.moveaxis(frames, -1, -3), dtype=np.float32) / np.float32(255)
+def to_clips(frames: Clips) -> Tensor:
+    """Turn uint8 frames `(..., h, w, 3)` into float32 clips `(..., 3, h, w)` in [0, 1]."""
+    levels = torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3)
+    return levels.contiguous().float().div_(255)

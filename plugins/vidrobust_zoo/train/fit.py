@@ -44,11 +44,8 @@ class Trainer:
         data: DataSet,
         settings: Settings,
         state: Path,
-        *,
-        teacher: nn.Module | None = None,
     ) -> None:
         self.network, self.data, self.settings, self.state = network, data, settings, state
-        self.teacher = teacher
         self.hinter = nn.LazyLinear(data.hint_size) if data.hint_size else nn.Identity()
         self.average = AveragedModel(
             network, multi_avg_fn=get_ema_multi_avg_fn(0.98), use_buffers=True
@@ -75,7 +72,8 @@ class Trainer:
             batch = next(self.data.batches(self.settings.batch, epoch=0))
             with torch.no_grad():
                 self.hinter(self.network.eval().embed(batch.clips))
-        parameters = [*self.network.parameters(), *self.hinter.parameters()]
+        every = [*self.network.parameters(), *self.hinter.parameters()]
+        parameters = [weight for weight in every if weight.requires_grad]
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": [p for p in parameters if p.ndim > 1]},
@@ -133,23 +131,10 @@ class Trainer:
         loss = functional.cross_entropy(
             logits, batch.targets, label_smoothing=self.settings.smoothing
         )
-        if self.teacher is not None:
-            loss = 0.3 * loss + _divergence(logits, self.teacher, batch.clips)
         if batch.hints is None:
             return loss
         distance = functional.mse_loss(self.hinter(features), batch.hints)
         return loss + self.settings.hint_weight * distance
-
-
-def _divergence(logits: Tensor, teacher: nn.Module, clips: Tensor) -> Tensor:
-    """Give how far the logits are from a teacher's of the same augmented clips.
-
-    Both softened by 2, the loss multiplied by 2 squared (Hinton et al., 2015).
-    """
-    with torch.no_grad():
-        wanted = functional.log_softmax(teacher(clips) / 2, dim=1)
-    own = functional.log_softmax(logits / 2, dim=1)
-    return 4 * functional.kl_div(own, wanted, reduction="batchmean", log_target=True)
 
 
 def _cycle(progress: float) -> float:

@@ -106,7 +106,7 @@ class MotionsData:
         for start in range(0, len(order) - size + 1, size):
             chosen = order[start : start + size]
             pairs = [transform(self._clips[i], int(self._labels[i]), rng) for i in chosen]
-            clips = torch.from_numpy(to_clips(np.stack([frames for frames, _ in pairs])))
+            clips = to_clips(np.stack([frames for frames, _ in pairs]))
             labels = torch.tensor([label for _, label in pairs])
             targets = functional.one_hot(labels, len(self.classes)).float()
             yield Batch(clips, targets)
@@ -116,4 +116,4 @@ class MotionsData:
         clips, labels = self._drawn(part, self.held)
         for start in range(0, len(labels), 16):
             rows = slice(start, start + 16)
-            yield torch.from_numpy(to_clips(clips[rows])), torch.from_numpy(labels[rows])
+            yield to_clips(clips[rows]), torch.from_numpy(labels[rows])

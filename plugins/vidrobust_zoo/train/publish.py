@@ -28,7 +28,7 @@ def main(runs: Path) -> None:
             name = f"{network}_{data}"
             if (runs / f"{name}.json").exists():
                 entries[name] = entry(runs, name)
-                shutil.copy(runs / f"{name}.safetensors", WEIGHTS)
+                shutil.copyfile(runs / f"{name}.safetensors", WEIGHTS / f"{name}.safetensors")
     path.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
     click.echo(f"{len(entries)} networks in {path.name}", err=True)
 

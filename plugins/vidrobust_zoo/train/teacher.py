@@ -1,7 +1,7 @@
-"""A teacher for the networks that start from nothing: ImageNet MobileNetV2 features of each frame.
+"""ImageNet's MobileNetV2: its early stages to start from, and the whole of it as a teacher.
 
-324 videos are few for a 3D network. While it learns the classes it also learns to predict what the
-teacher's last layer says of its frames, averaged over the clip and reduced to 128 numbers.
+324 videos are few. While a network learns the classes it also learns to predict what the teacher's
+last layer says of its frames, averaged over the clip and reduced to 128 numbers.
 """
 
 from pathlib import Path
@@ -18,13 +18,17 @@ STEP = 4  # every fourth frame is shown to the teacher, and speaks for its neigh
 
 
 def start_from_imagenet(backbone: MobileNet, checkpoint: Path) -> None:
-    """Load the early stages of MobileNetV2; a stem of other channels takes their average."""
+    """Load the early stages of MobileNetV2; a stem of other channels takes their average.
+
+    What mixes frames is not in the checkpoint, and stays as it is.
+    """
     state = {name: value.float() for name, value in load_file(checkpoint).items()}
     own = backbone.state_dict()
     stem = state["features.0.0.weight"]
     repeats = own["features.0.0.weight"].shape[1] // 3
     state["features.0.0.weight"] = stem.repeat(1, repeats, 1, 1) / repeats
-    backbone.load_state_dict({name: state[name].view_as(own[name]) for name in own})
+    known = {name: state[name].view_as(own[name]) for name in own if name in state}
+    backbone.load_state_dict(own | known)
 
 
 def revive_batch_norms(module: nn.Module, clips: Tensor) -> None:
@@ -64,27 +68,15 @@ def _features(videos: Clips, checkpoint: Path) -> Tensor:
     last = convolution(320, 1280)
     state = {name: value.float() for name, value in load_file(checkpoint).items()}
     last.load_state_dict({name: state[f"features.18.{name}"] for name in last.state_dict()})
-    teacher[1].features.append(_WithoutShift(last))
+    teacher[1].features.append(last)
     teacher.eval()
     rows = []
     with torch.inference_mode():
         for video in videos:
-            frames = torch.from_numpy(to_clips(video[1::STEP]))
+            frames = to_clips(video[1::STEP])
             big = nn.functional.interpolate(frames, scale_factor=1.5, mode="bilinear")
             rows.append(teacher(big))
     return torch.stack(rows)
-
-
-class _WithoutShift(nn.Module):
-    """A layer among blocks that may be given a shift."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, maps: Tensor, shift: None) -> Tensor:
-        """Apply the layer."""
-        return self.layer(maps)
 
 
 def _reduced(features: Tensor, size: int = 128) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidrobust_zoo.train.augment import crop_and_colour, mix, window
+from vidrobust_zoo.train.augment import mix, view, window
 from vidrobust_zoo.train.batches import Batch, Clips, to_clips
 
 FRAMES, SIZE, RESIZE = 16, 112, 128
@@ -129,7 +129,7 @@ class Ucf6Data:
                 chosen = order[start : start + size]
                 seeds = rng.integers(2**31, size=size)
                 rows = list(pool.map(self._augmented, chosen, seeds))
-                clips = torch.from_numpy(np.stack([clip for clip, _ in rows]))
+                clips = to_clips(np.stack([clip for clip, _ in rows]))
                 targets = functional.one_hot(
                     torch.from_numpy(self._labels[chosen]), len(self.classes)
                 ).float()
@@ -143,12 +143,11 @@ class Ucf6Data:
         pairs = zip(chosen, kept, strict=True)
         return torch.stack([self.hints[i][frames.tolist()].mean(dim=0) for i, frames in pairs])
 
-    def _augmented(self, index: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Give one augmented clip `(16, 3, 112, 112)` and which kept frames it shows."""
+    def _augmented(self, index: int, seed: int) -> tuple[Clips, np.ndarray]:
+        """Give one augmented clip `(16, 112, 112, 3)` and which kept frames it shows."""
         rng = np.random.default_rng(seed)
         kept = window(KEPT, FRAMES, rng)
-        frames = crop_and_colour(self._videos[index][kept], SIZE, rng)
-        return np.ascontiguousarray(np.moveaxis(frames, -1, -3)), kept
+        return view(self._videos[index][kept], SIZE, rng), kept
 
     def examples(self, part: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Give the held-out groups (`val`) or the test list (`test`), standard clips."""
@@ -159,7 +158,7 @@ class Ucf6Data:
             clips, labels = standard_clips(self.root, "test")
         for start in range(0, len(labels), 12):
             rows = slice(start, start + 12)
-            yield torch.from_numpy(to_clips(clips[rows])), torch.from_numpy(labels[rows])
+            yield to_clips(clips[rows]), torch.from_numpy(labels[rows])
 
 
 def decoded(entries: list[Listed], cache: Path) -> Clips:

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from vidrobust_zoo import motions
+from vidrobust_zoo.source import Motions
 
 from vidrobust.errors import ConfigError
 from vidrobust.types import ClipSpec
-from vidrobust_zoo import motions
-from vidrobust_zoo.source import Motions
 
 SPEC = ClipSpec(classes=motions.CLASSES)
 

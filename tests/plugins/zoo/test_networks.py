@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import Tensor, nn
-
 from vidrobust_zoo.networks import DATA, NAMES, build
 from vidrobust_zoo.networks.blocks import Head, fold_batch_norms
 from vidrobust_zoo.networks.tsm import shift_channels
