@@ -43,7 +43,7 @@ def estimate(nes, objective, subspace, seed=0):
     raise AssertionError("asked the engine")
 
 
-def weight(seed=3):
+def weight(seed=9999):
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
 
 
