@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from vidrobust.api import attack
     from vidrobust.engine import Outcome, Session, Subject, drive, solve
     from vidrobust.threat import L2, Box, Frames, Linf, Oracle, ThreatModel
     from vidrobust.types import Access, Query, Response, Targeted, Untargeted
 
 _HOMES = {
+    "attack": "vidrobust.api",
     "Outcome": "vidrobust.engine",
     "Session": "vidrobust.engine",
     "Subject": "vidrobust.engine",
@@ -50,6 +52,7 @@ __all__ = [
     "Targeted",
     "ThreatModel",
     "Untargeted",
+    "attack",
     "drive",
     "solve",
 ]

@@ -96,8 +96,15 @@ def test_an_attack_that_needs_more_than_is_shown_is_refused(host):
 
 def test_the_digest_ignores_what_cannot_change_a_record(host):
     plain = config_digest(plan_of(host))
-    same = ["run.out=x", "run.window=1", "run.max_batch=4", "run.clips=false", "run.journal=false"]
-    other = ["run.seed=1", "run.limit=3", "run.pad=true", "attack.step=0.2", "threat.queries=9"]
+    same = [
+        "run.out=x",
+        "run.limit=3",
+        "run.window=1",
+        "run.max_batch=4",
+        "run.clips=false",
+        "run.journal=false",
+    ]
+    other = ["run.seed=1", "run.pad=true", "attack.step=0.2", "threat.queries=9"]
 
     assert {config_digest(plan_of(host, override)) for override in same} == {plain}
-    assert len({plain, *(config_digest(plan_of(host, override)) for override in other)}) == 6
+    assert len({plain, *(config_digest(plan_of(host, override)) for override in other)}) == 5

@@ -337,6 +337,22 @@ def test_an_attack_that_breaks_the_contract_on_every_video_ends_as_contract_erro
     assert len(RunFolder(tmp_path / "run").records()) == 6
 
 
+def test_two_processes_do_not_work_on_one_run(videos, tmp_path):
+    run(videos, tmp_path / "run", "run.limit=1", "threat.queries=2")
+    with (
+        RunFolder(tmp_path / "run").locked(),
+        pytest.raises(RecordError, match="another process"),
+    ):
+        run(videos, tmp_path / "run", "threat.queries=2", resume=True)
+
+
+def test_a_larger_limit_extends_a_run(videos, tmp_path):
+    run(videos, tmp_path / "run", "run.limit=3", "threat.queries=20")
+    _, grown = run(videos, tmp_path / "run", "threat.queries=20", resume=True)
+    _, whole = run(videos, tmp_path / "whole", "threat.queries=20")
+    assert stable(grown) == stable(whole)
+
+
 def test_the_limit_spreads_over_the_source(videos, tmp_path):
     _, records = run(videos, tmp_path / "run", "run.limit=3", "threat.queries=2")
     assert sorted(record["key"] for record in records) == ["noise0", "noise2", "noise4"]

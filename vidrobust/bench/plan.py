@@ -28,7 +28,7 @@ _CONTRACTS: Mapping[str, str] = {
     "models": "Classifier",
     "sources": "Source",
 }
-_IRRELEVANT = frozenset({"out", "window", "max_batch", "clips", "journal", "checks"})
+_IRRELEVANT = frozenset({"out", "limit", "window", "max_batch", "clips", "journal", "checks"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict, cast
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from vidrobust.errors import RecordError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 RUN_SCHEMA = "vidrobust.run/1"
 VIDEO_SCHEMA = "vidrobust.video/1"
+LOCK = ".lock"
+"""File in a run folder that a working process holds."""
 
 Status: TypeAlias = Literal["success", "exhausted", "gave_up", "misclassified", "error"]
 
@@ -140,6 +142,38 @@ class RunFolder:
         """`videos.jsonl`."""
         return self.path / "videos.jsonl"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from working on this run.
+
+        Raises:
+            RecordError: If another process is at it, or the folder cannot be written.
+        """
+        from filelock import FileLock, Timeout
+
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / LOCK, timeout=0)
+            lock.acquire()
+        except Timeout:
+            raise RecordError(
+                f"{self.path} is being worked on by another process",
+                hint="wait for it, or stop it and go on with --resume",
+            ) from None
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+            (self.path / LOCK).unlink(missing_ok=True)
+
+    def drop_empty_journal(self) -> None:
+        """Remove the folder of journals once no video is in flight."""
+        folder = self.path / "journal"
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
     def journal_path(self, key: str) -> Path:
         """The query journal of a video in flight; gone once its record is written."""
         return self.path / "journal" / f"{safe_name(key)}.jsonl"
@@ -218,6 +252,9 @@ class RunFolder:
 
         The clean clip is kept as uint8 where that is exact, the adversarial one always as float32.
         """
+        import numpy as np
+        import torch
+
         name = f"clips/{safe_name(key)}.npz"
         levels = (clean * 255).round().to(torch.uint8)
         exact = torch.equal(levels.to(torch.float32) / 255, clean)
@@ -238,6 +275,9 @@ class RunFolder:
         Raises:
             RecordError: If none was stored, or the file is missing or damaged.
         """
+        import numpy as np
+        import torch
+
         if record["clip"] is None:
             raise RecordError(
                 f"{record['key']}: no clip was stored", hint="run with run.clips = true"

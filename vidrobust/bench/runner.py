@@ -13,7 +13,7 @@ from typing import Protocol
 from vidrobust.bench.calibrate import calibrate
 from vidrobust.bench.manifest import fresh_manifest, open_session
 from vidrobust.bench.plan import Plan, config_digest, require_access
-from vidrobust.bench.record import RunFolder, RunManifest, VideoRecord
+from vidrobust.bench.record import LOCK, RunFolder, RunManifest, VideoRecord
 from vidrobust.bench.recording import failed_record, finished_record
 from vidrobust.engine import Journal, Session, Subject, drive
 from vidrobust.errors import ConfigError, ModelError, VideoError, VidrobustError
@@ -93,10 +93,19 @@ class Runner:
         """
         threat: ThreatModel = self.plan.threat.build()
         require_access(self.plan, threat.access)
-        manifest = self._earlier()
-        done = {record["key"] for record in self.folder.records()} if manifest else set()
+        self._earlier()  # before anything heavy is built
         classifier: Classifier = self.plan.model.build()
         videos = self._videos(classifier)
+        with self.folder.locked():
+            manifest = self._work(videos, threat, classifier)
+        return manifest, self.folder.records()
+
+    def _work(
+        self, videos: list[Video], threat: ThreatModel, classifier: Classifier
+    ) -> RunManifest:
+        """Attack what has no record yet, as the only process at it."""
+        manifest = self._earlier()
+        done = {record["key"] for record in self.folder.records()} if manifest else set()
         batch = self._batch_size(classifier, manifest)
         if manifest is None:
             manifest = fresh_manifest(self.plan, classifier, threat.queries, batch, self.command)
@@ -118,12 +127,12 @@ class Runner:
         finally:
             self._close(manifest, oracle, time.perf_counter() - begin)
         self._raise_if_nothing_worked(done)
-        return manifest, self.folder.records()
+        return manifest
 
     def _earlier(self) -> RunManifest | None:
         """The manifest of the run to resume, or None for a fresh one."""
         path = self.folder.path
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        if not path.exists() or (path.is_dir() and {p.name for p in path.iterdir()} <= {LOCK}):
             return None
         if not self.resume:
             raise ConfigError(
@@ -252,6 +261,7 @@ class Runner:
         session["clips_replayed"] = self._replayed
         session["clips_outside_budget"] = self._outside
         manifest["environment"]["batching"]["max_batch"] = oracle.max_batch
+        self.folder.drop_empty_journal()
         self.folder.write_manifest(manifest)
 
     def _raise_if_nothing_worked(self, done: set[str]) -> None:

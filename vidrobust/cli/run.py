@@ -109,6 +109,6 @@ def _show(app: App, folder: RunFolder, *, as_json: bool) -> None:
     """The table of the run, and where it lies."""
     from vidrobust.cli.report import show_report
 
-    show_report(app, [folder], "json" if as_json else "table")
+    show_report(app, [folder.path], "json" if as_json else "table")
     if not as_json:
         app.text(str(folder.path))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import torch
+from annotated_types import Ge
 
 from vidrobust.errors import ConfigError
 from vidrobust.protocols import Constraint
@@ -36,9 +37,9 @@ class ThreatModel:
     goal: Literal["untargeted", "targeted"] = "untargeted"
     target: Target = "random"
     access: Access = Access.SCORES
-    top_k: int = 5
+    top_k: Annotated[int, Ge(1)] = 5
     constraint: Constraint = field(default_factory=Linf)
-    queries: int = 15_000
+    queries: Annotated[int, Ge(1)] = 15_000
     stop: Stop = "first_success"
 
     def __post_init__(self) -> None:
