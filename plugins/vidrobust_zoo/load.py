@@ -32,7 +32,7 @@ class Trained:
         seed: Seed of the training.
         epochs: Passes over the training clips.
         val: Right answers and clips of the validation split; `ucf6`: of a network trained with the
-            same settings on the training list without groups 22-25.
+            same settings on the training list without groups 22-25; None where that was not done.
         test: Right answers and clips of the test split.
         command: How to train it again.
     """
@@ -45,7 +45,7 @@ class Trained:
     parameters: int
     seed: int
     epochs: int
-    val: tuple[int, int]
+    val: tuple[int, int] | None
     test: tuple[int, int]
     command: str
 
@@ -62,7 +62,7 @@ def manifest(folder: Path = WEIGHTS) -> dict[str, Trained]:
     entries = json.loads(path.read_text(encoding="utf-8"))
     pairs = ("classes", "val", "test")
     return {
-        name: Trained(**{key: tuple(v) if key in pairs else v for key, v in entry.items()})
+        name: Trained(**{key: tuple(v) if key in pairs and v else v for key, v in entry.items()})
         for name, entry in entries.items()
     }
 

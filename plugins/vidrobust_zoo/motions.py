@@ -34,26 +34,26 @@ SPLITS = ("train", "val", "test")
 FRAMES, SIZE = 16, 112
 
 PERIODS = np.array([SIZE, SIZE, 2 * np.pi, np.log(2.6)])  # of x, y, angle, log size
-SMALLEST = 0.62  # size of the sprite at log size 0; its texture has a radius of 22 pixels
+SMALLEST = 0.8  # size of the sprite at log size 0; its texture has a radius of 22 pixels
 PATCH = 48  # side of the sprite's texture
 
 # Per class: the coordinate that moves, and its speed per frame as a range.
 STEADY = {
-    "translate-left": (0, -4.5, -2.0),
-    "translate-right": (0, 2.0, 4.5),
-    "translate-up": (1, -4.5, -2.0),
-    "translate-down": (1, 2.0, 4.5),
-    "rotate-clockwise": (2, 0.12, 0.28),
-    "rotate-counterclockwise": (2, -0.28, -0.12),
+    "translate-left": (0, -5.0, -2.5),
+    "translate-right": (0, 2.5, 5.0),
+    "translate-up": (1, -5.0, -2.5),
+    "translate-down": (1, 2.5, 5.0),
+    "rotate-clockwise": (2, 0.14, 0.28),
+    "rotate-counterclockwise": (2, -0.28, -0.14),
     "grow": (3, 0.035, 0.055),
     "shrink": (3, -0.055, -0.035),
 }
 # Per class: the coordinate that goes to and fro, and its amplitude as a range.
 PERIODIC = {
-    "shake-horizontal": (0, 4.5, 8.0),
-    "shake-vertical": (1, 4.5, 8.0),
+    "shake-horizontal": (0, 5.0, 9.0),
+    "shake-vertical": (1, 5.0, 9.0),
     "swing": (2, 0.3, 0.55),
-    "pulse": (3, 0.12, 0.18),
+    "pulse": (3, 0.13, 0.2),
 }
 
 Image = NDArray[np.float32]
@@ -73,7 +73,7 @@ def draw(split: str, label: int, index: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng([SPLITS.index(split), label, index])
     sprite, background = _sprite(rng), _background(rng)
     states = path(label, rng)
-    drift = rng.uniform(-1.2, 1.2, 2)
+    drift = rng.uniform(-0.4, 0.4, 2)
     clip = np.empty((FRAMES, SIZE, SIZE, 3), np.uint8)
     for frame in range(FRAMES):
         canvas = _paste(sprite, _slide(background, frame * drift), states[frame])
@@ -116,8 +116,8 @@ def _texture(rng: np.random.Generator, side: int, cells: int, contrast: float) -
 
 def _background(rng: np.random.Generator) -> Image:
     """Draw a background `(112, 112, 3)`: coarse noise and, fainter, fine noise."""
-    coarse = _texture(rng, SIZE, int(rng.integers(4, 9)), 22.0)
-    fine = _texture(rng, SIZE, 28, 9.0)
+    coarse = _texture(rng, SIZE, int(rng.integers(4, 9)), 12.0)
+    fine = _texture(rng, SIZE, 28, 4.0)
     return coarse + fine - fine.mean()
 
 

@@ -38,7 +38,9 @@ def entry(runs: Path, name: str) -> dict[str, Any]:
     report = json.loads((runs / f"{name}.json").read_text(encoding="utf-8"))
     held = runs / f"{name}_held.json"
     if report["data"] == "ucf6":
-        report["val"] = json.loads(held.read_text(encoding="utf-8"))["val"]
+        report["val"] = None
+        if held.exists():
+            report["val"] = json.loads(held.read_text(encoding="utf-8"))["val"]
     content = (runs / f"{name}.safetensors").read_bytes()
     keys = ("network", "data", "classes", "parameters", "seed", "epochs", "val", "test", "command")
     return {
