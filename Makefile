@@ -1,0 +1,74 @@
+# Everything a developer types. `make` alone lists the targets.
+#
+# A second `make` installs nothing again: files in .venv say what was installed, and are older than
+# pyproject.toml or constraints.txt only when those changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+ONE_THREAD := OMP_NUM_THREADS=1
+
+# Options of a run or of a test: make run ARGS="--attack pgd-nes", make test ARGS="-k square"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format docs bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.runtime ## Attack the embedded default (creates .venv and installs first)
+	$(BIN)/vidrobust run $(ARGS)
+
+test: $(VENV)/.everything ## Install with all extras and run the whole test suite
+	$(ONE_THREAD) $(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.everything ## Format, lint, types and tests: what has to pass before a commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(ONE_THREAD) $(BIN)/python -m pytest $(ARGS)
+
+format: $(VENV)/.everything ## Format the code and sort its imports
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.everything ## Regenerate the reference pages and build the site into site/
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.runtime ## Run every benchmark; results go to benchmarks/results
+	for script in overhead scheduler memory noise_table; do \
+		(cd benchmarks && ../$(BIN)/python $$script.py) || exit 1; \
+	done
+
+install: $(VENV)/.everything ## Install with all extras, for development
+
+clean: ## Remove the virtual environment, the site and caches; runs are kept
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A Python without ensurepip (as Debian splits it) lends its own pip instead.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "vidrobust needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) \
+		&& $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing vidrobust into $(VENV)"
+	$(INSTALL) --editable .
+	@touch $@
+
+# mmcv-lite brings opencv-python, which writes the same cv2 folder as opencv-contrib-python:
+# whichever comes last owns it, and only the second has cv2.ximgproc.
+$(VENV)/.everything: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing vidrobust and all extras into $(VENV); the first time takes minutes"
+	$(INSTALL) --editable '.[all]'
+	$(PIP) check
+	@$(BIN)/python -c 'import cv2.ximgproc' 2> /dev/null \
+		|| $(INSTALL) --force-reinstall --no-deps opencv-contrib-python
+	@$(BIN)/python -c 'import cv2.ximgproc'
+	@touch $@ $(VENV)/.runtime
