@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ def summary(values: list[float]) -> dict[str, float]:
 def write(name: str, result: dict[str, object]) -> None:
     """Print the result and keep it as `benchmarks/results/<name>.json`."""
     result = {
-        "command": f"python benchmarks/{name}.py",
+        "command": " ".join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
         "torch": torch.__version__,
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
