@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
+from runs import write_videos
 
 hypothesis.settings.register_profile("vidrobust", deadline=None)  # machines are shared
 hypothesis.settings.load_profile("vidrobust")
@@ -31,6 +32,14 @@ def shared() -> Path:
     if not (path / "data").is_dir():
         pytest.skip(f"no real clips at {path}; set VIDROBUST_SHARED to the folder that holds data/")
     return path
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six short videos of moving noise, without labels."""
+    folder = tmp_path_factory.mktemp("videos")
+    write_videos(folder)
+    return folder
 
 
 @pytest.fixture

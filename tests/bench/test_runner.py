@@ -23,47 +23,11 @@ from vidrobust.plugin.manager import PluginHost
 from vidrobust.types import Query
 from vidrobust.video.encode import write_video
 
-TESTS = Path(__file__).resolve().parent.parent
-VOLATILE = {"seconds"}
-SHAPE = {"frames": 8, "height": 56, "width": 56, "resize": 64}
-BUILDING = 1
-"""Clips the torch adapter asks when it is built, to see the shape of the answer."""
-
-
-@pytest.fixture(scope="session")
-def videos(tmp_path_factory) -> Path:
-    """Six short lossless videos of moving noise, in two class folders that name no class."""
-    folder = tmp_path_factory.mktemp("videos")
-    rng = np.random.default_rng(0)
-    for number in range(6):
-        coarse = torch.from_numpy(rng.random((1, 3, 9, 9), dtype=np.float32))
-        still = torch.nn.functional.interpolate(coarse, 64, mode="bilinear")[0]
-        clip = torch.stack([still.roll(3 * frame, dims=2) for frame in range(20)])
-        write_video(folder / f"noise{number}.avi", clip, codec="ffv1")
-    return folder
-
-
-def config(videos: Path, out: Path | None, *sets: str, attack: str = "square") -> dict:
-    base = {
-        "run": {"max_batch": 8} | ({"out": str(out)} if out else {}),
-        "model": {"use": "torch", "module": f"{TESTS}/victims.py:pooled", "classes": 5} | SHAPE,
-        "source": {"use": "folder", "path": str(videos)},
-        "threat": {"queries": 200, "constraint": {"use": "linf", "epsilon": 0.01}},
-        "attack": {"use": attack},
-    }
-    return load_config(None, list(sets), base=base)
-
-
 def run(videos, out, *sets, attack="square", resume=False, host=None, observer=None):
     host = host or PluginHost()
     plan = resolve(config(videos, out, *sets, attack=attack), host)
     runner = Runner(plan, host, RunFolder(out), resume=resume, observer=observer or Silent())
     return runner.run()
-
-
-def stable(records):
-    kept = [{k: v for k, v in record.items() if k not in VOLATILE} for record in records]
-    return sorted(kept, key=lambda record: record["key"])
 
 
 @pytest.mark.parametrize("attack", ["square", "pgd-nes"])
@@ -129,14 +93,6 @@ def test_a_record_says_what_its_stored_clip_says(videos, tmp_path):
         assert record["label"] == record["clean_label"]
 
 
-class Counting:
-    def __init__(self, log: Path) -> None:
-        self.log = log
-
-    def clips(self) -> int:
-        return sum(int(line) for line in self.log.read_text().split()) if self.log.exists() else 0
-
-
 @pytest.mark.parametrize("attack", ["square", "pgd-nes"])
 def test_kill_9_and_resume_give_the_same_records_and_ask_only_what_is_missing(
     videos, tmp_path, attack
@@ -144,18 +100,18 @@ def test_kill_9_and_resume_give_the_same_records_and_ask_only_what_is_missing(
     sets = ["threat.queries=1500", "threat.constraint.epsilon=0.002", "run.checks=false"]
     _, whole = run(videos, tmp_path / "whole", *sets, attack=attack)
     out = tmp_path / "killed"
-    command = _command(videos, out, sets, attack)
+    words = command(videos, out, sets, attack)
     log = Counting(tmp_path / "first.log")
-    process = subprocess.Popen(command, env=_env(log), stderr=subprocess.DEVNULL)
-    _wait_for(lambda: _journalled(out) > 700, process)
+    process = subprocess.Popen(words, env=environment(log), stderr=subprocess.DEVNULL)
+    wait_for(lambda: journalled(out) > 700, process)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     folder = RunFolder(out)
-    known = _journalled(out) + sum(record["queries"] for record in folder.records())
+    known = journalled(out) + sum(record["queries"] for record in folder.records())
     total = sum(record["queries"] for record in whole)
     assert 0 < known < total
     second = Counting(tmp_path / "second.log")
-    done = subprocess.run([*command, "--resume"], env=_env(second), capture_output=True, text=True)
+    done = subprocess.run([*words, "--resume"], env=environment(second), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert stable(folder.records()) == stable(whole)
     assert second.clips() - BUILDING == total - known
@@ -166,38 +122,6 @@ def test_kill_9_and_resume_give_the_same_records_and_ask_only_what_is_missing(
         None,
         second.clips() - BUILDING,
     ]
-
-
-def _command(videos: Path, out: Path, sets: list[str], attack: str) -> list[str]:
-    path = out.with_suffix(".toml")
-    import tomli_w
-
-    path.write_text(tomli_w.dumps(config(videos, out, *sets, attack=attack)))
-    return [sys.executable, "-m", "vidrobust.cli.main", "run", str(path), "-q"]
-
-
-def _env(log: Counting) -> dict[str, str]:
-    return os.environ | {"VICTIM_LOG": str(log.log), "OMP_NUM_THREADS": "1"}
-
-
-def _journalled(out: Path) -> int:
-    """Clips whose answers are written down in journals of unfinished videos."""
-    count = 0
-    for path in (out / "journal").glob("*.jsonl"):
-        try:
-            lines = path.read_text().split("\n")[:-1]
-        except FileNotFoundError:  # its video has just finished
-            continue
-        count += sum(len(json.loads(line)["labels"]) for line in lines)
-    return count
-
-
-def _wait_for(condition, process, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline, "the run did not get far enough"
-        os.sched_yield()
 
 
 def test_resuming_a_finished_run_changes_nothing(videos, tmp_path):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +13,8 @@ from vidrobust.cli.output import App, json_option, pass_app
 from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
 
 if TYPE_CHECKING:
-    from vidrobust.bench.record import RunFolder
+    from vidrobust.bench.plan import Plan
+    from vidrobust.bench.record import RunFolder, VideoRecord
 
 DEFAULT = {
     "run": {"seed": 0, "limit": 8},
@@ -55,7 +57,7 @@ SLOTS = {
 @click.option("--seed", type=int, metavar="S", help="Seed of all randomness.")
 @click.option("--out", metavar="DIR", help="Run folder; must not exist unless --resume.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set any config key.")
-@click.option("--resume", is_flag=True, help="Go on in --out where it stopped.")
+@click.option("--resume", is_flag=True, help="Go on in --out where it stopped, with its config.")
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no talk; results only.")
 @pass_app
@@ -78,27 +80,56 @@ def run(
     """
     from vidrobust.bench.config import load_config, resolve
     from vidrobust.bench.record import RunFolder
-    from vidrobust.bench.runner import Runner, default_folder
-    from vidrobust.cli.live import watcher
+    from vidrobust.bench.runner import default_folder
     from vidrobust.errors import ConfigError
 
     app.quiet = quiet
     overrides: list[str | tuple[str, object]] = [
         (SLOTS[name], _value(name, value)) for name, value in options.items() if value is not None
     ]
-    merged = load_config(config, [*overrides, *sets], base=None if config else DEFAULT)
+    base = None if config else _base(options["out"] if resume else None)
+    merged = load_config(config, [*overrides, *sets], base=base)
     plan = resolve(merged, app.host)
     if resume and plan.run.out is None:
         raise ConfigError(
             "--resume needs the run folder", hint="add --out DIR, or run.out in the config"
         )
     folder = RunFolder(Path(plan.run.out) if plan.run.out else default_folder(plan))
-    with watcher(app) as observer:
-        runner = Runner(plan, app.host, folder, command=sys.argv, resume=resume, observer=observer)
-        _, records = runner.run()
+    records = _attack(app, plan, folder, resume=resume)
     _show(app, folder, as_json=as_json)
     failed = any(record["status"] == "error" for record in records)
     return EXIT_SOME_VIDEOS_FAILED if failed else EXIT_OK
+
+
+def _attack(app: App, plan: Plan, folder: RunFolder, *, resume: bool) -> list[VideoRecord]:
+    """Run a plan under the eyes of a watcher; tells how to go on if it is interrupted."""
+    from vidrobust.bench.runner import Runner
+    from vidrobust.cli.live import watcher
+
+    try:
+        with watcher(app) as observer:
+            runner = Runner(
+                plan, app.host, folder, command=sys.argv, resume=resume, observer=observer
+            )
+            _, records = runner.run()
+    except KeyboardInterrupt:
+        app.say(
+            "finished videos are kept; go on where this stopped with",
+            f"vidrobust run --resume --out {folder.path}",
+        )
+        raise
+    return records
+
+
+def _base(out: str | int | None) -> Mapping[str, Any]:
+    """What a run without a config file starts from: the recorded config of the folder it resumes,
+    or else the embedded default.
+    """
+    from vidrobust.bench.record import RunFolder
+
+    if out is not None and (folder := RunFolder(Path(str(out)))).manifest_path.exists():
+        return folder.manifest()["config"]
+    return DEFAULT
 
 
 def _value(name: str, value: str | int) -> object:

@@ -2,8 +2,8 @@
 component.
 """
 
+from vidrobust.testing.attack_contract import AttackContract
 from vidrobust.testing.contracts import (
-    AttackContract,
     ConstraintContract,
     EstimatorContract,
     ReducerContract,
