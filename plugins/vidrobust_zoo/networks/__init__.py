@@ -16,7 +16,7 @@ DATA: tuple[Data, ...] = ("motions", "ucf6")
 
 
 def build(name: Name, *, classes: int, data: Data) -> nn.Module:
-    """Give an untrained network; `data` decides the modality of `tsn`, nothing else."""
-    if name == "tsn":
-        return TSN(classes, modality="rgbdiff" if data == "motions" else "rgb")
-    return {"c3d": C3D, "tsm": TSM, "slowfast": SlowFast}[name](classes)
+    """Give an untrained network; `data` decides what it sees of a clip, nothing else."""
+    networks: dict[Name, type[C3D | TSN | TSM | SlowFast]]
+    networks = {"c3d": C3D, "tsn": TSN, "tsm": TSM, "slowfast": SlowFast}
+    return networks[name](classes, modality="stack" if data == "motions" else "rgb")

@@ -22,7 +22,7 @@ class Head(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(classes, inputs))
         self.bias = nn.Parameter(torch.zeros(classes))
-        nn.init.normal_(self.weight, std=1 / math.sqrt(inputs))
+        nn.init.normal_(self.weight, std=0.2 / math.sqrt(inputs))
 
     def forward(self, features: Tensor) -> Tensor:
         """Give logits `(k, n)` for features `(k, d)`."""

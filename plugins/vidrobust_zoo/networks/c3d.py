@@ -8,13 +8,10 @@ Zisserman, 2017): each is the identity at first, and learns what moves.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from vidrobust_zoo.networks.blocks import Head, Normalise, at_least
+from vidrobust_zoo.networks.blocks import Head, at_least
+from vidrobust_zoo.networks.frames import SPARSE, Modality, SmallFrames
 from vidrobust_zoo.networks.mobilenet import MobileNet
-
-FRAMES = (0, 2, 4, 6, 9, 11, 13, 15)
-SIZE = 64  # side of the frames the backbone sees
 
 
 class Cube(nn.Module):
@@ -29,7 +26,7 @@ class Cube(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Give maps `(k * 8, c, h, w)` for maps of the same shape, channel innermost in memory."""
-        volumes = maps.permute(0, 2, 3, 1).unflatten(0, (-1, len(FRAMES)))  # (k, 8, h, w, c)
+        volumes = maps.permute(0, 2, 3, 1).unflatten(0, (-1, len(SPARSE)))  # (k, 8, h, w, c)
         mixed = self.convolution(volumes.permute(0, 4, 1, 2, 3))
         return mixed.permute(0, 2, 3, 4, 1).flatten(0, 1).permute(0, 3, 1, 2)
 
@@ -37,20 +34,17 @@ class Cube(nn.Module):
 class C3D(nn.Module):
     """MobileNetV2 up to its 13th block with seven 3D convolutions, 1.2 M parameters."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, *, modality: Modality = "rgb") -> None:
         super().__init__()
-        self.normalise = Normalise()
+        self.frames = SmallFrames(modality)
         self.backbone = MobileNet(blocks=13, mixer=lambda c: Cube(c) if c < 96 else nn.Identity())
         self.dropout = nn.Dropout(0.3)
         self.head = Head(self.backbone.outputs, classes)
 
     def embed(self, clips: Tensor) -> Tensor:
         """Give features `(k, 96)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""
-        frames = at_least(2, clips)[:, FRAMES].flatten(0, 1)
-        small = functional.interpolate(
-            frames, size=(SIZE, SIZE), mode="bilinear", align_corners=False
-        )
-        features = self.backbone(self.normalise(small)).unflatten(0, (-1, len(FRAMES)))
+        frames = self.frames(at_least(2, clips), SPARSE)
+        features = self.backbone(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return features.mean(dim=1)[: clips.shape[0]]
 
     def forward(self, clips: Tensor) -> Tensor:

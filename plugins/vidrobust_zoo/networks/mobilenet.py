@@ -69,17 +69,14 @@ class MobileNet(nn.Module):
     """The stem and the first `blocks` inverted residuals of MobileNetV2.
 
     Args:
-        channels: Channels of a frame.
         blocks: How many of the 17 blocks.
         mixer: See `InvertedResidual`.
     """
 
-    def __init__(
-        self, *, channels: int = 3, blocks: int, mixer: Mixer = lambda _: nn.Identity()
-    ) -> None:
+    def __init__(self, *, blocks: int, mixer: Mixer = lambda _: nn.Identity()) -> None:
         super().__init__()
         widths = [(e, c, s if i == 0 else 1) for e, c, n, s in STAGES for i in range(n)][:blocks]
-        layers: list[nn.Module] = [convolution(channels, 32, kernel=3, stride=2)]
+        layers: list[nn.Module] = [convolution(3, 32, kernel=3, stride=2)]
         inputs = 32
         for expansion, outputs, stride in widths:
             layers.append(
@@ -87,7 +84,7 @@ class MobileNet(nn.Module):
             )
             inputs = outputs
         self.features = nn.ModuleList(layers)
-        self.channels, self.outputs = channels, inputs
+        self.outputs = inputs
 
     def stages(self, frames: Tensor) -> Iterator[Tensor]:
         """Give the maps `(m, c, h, w)` after the stem and after each block."""
@@ -97,6 +94,6 @@ class MobileNet(nn.Module):
             yield maps
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Give features `(m, outputs)` of frames `(m, channels, h, w)`, averaged over space."""
+        """Give features `(m, outputs)` of frames `(m, 3, h, w)`, averaged over space."""
         *_, maps = self.stages(frames)
         return maps.mean(dim=(2, 3))

@@ -13,14 +13,13 @@ from torch.nn import functional
 from vidrobust_zoo.networks.blocks import (
     Conv3d,
     Head,
-    Normalise,
     at_least,
     channels_last_2d,
     channels_last_3d,
 )
+from vidrobust_zoo.networks.frames import Modality, SmallFrames
 from vidrobust_zoo.networks.mobilenet import MobileNet
 
-SIZE = 64  # side of the frames both pathways see
 RATIO = 4  # frames of the fast pathway per frame of the slow one
 
 
@@ -58,10 +57,10 @@ class Lateral(nn.Sequential):
 class SlowFast(nn.Module):
     """A slow pathway of 4 frames and a fast one of 16, 0.7 M parameters."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, *, modality: Modality = "rgb") -> None:
         super().__init__()
         fast = (8, 16, 32, 48)
-        self.normalise = Normalise()
+        self.frames = SmallFrames(modality)
         self.backbone = MobileNet(blocks=13)
         self.fast_stem = Conv3d(3, fast[0], kernel=(3, 5, 5), stride=(1, 2, 2))
         self.fast_stages = nn.ModuleList(Stage(fast[i], fast[i + 1]) for i in range(3))
@@ -74,10 +73,7 @@ class SlowFast(nn.Module):
     def embed(self, clips: Tensor) -> Tensor:
         """Give features `(k, 144)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""
         count, clips = clips.shape[0], at_least(4, clips)
-        small = functional.interpolate(
-            clips.flatten(0, 1), size=(SIZE, SIZE), mode="bilinear", align_corners=False
-        )
-        frames = self.normalise(small).unflatten(0, clips.shape[:2])
+        frames = self.frames(clips, tuple(range(clips.shape[1])))
         fast = self.fast_stem(channels_last_3d(frames))
         slow = channels_last_2d(frames[:, ::RATIO].flatten(0, 1))
         stages = iter(self.fast_stages)

@@ -6,13 +6,10 @@ from the frame after; the rest of the network is that of `tsn`.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from vidrobust_zoo.networks.blocks import Head, Normalise, at_least
+from vidrobust_zoo.networks.blocks import Head, at_least
+from vidrobust_zoo.networks.frames import SPARSE, Modality, SmallFrames
 from vidrobust_zoo.networks.mobilenet import MobileNet
-
-FRAMES = (0, 2, 4, 6, 9, 11, 13, 15)
-SIZE = 64  # side of the frames the backbone sees
 
 
 def shift_channels(maps: Tensor, *, frames: int) -> Tensor:
@@ -36,27 +33,24 @@ class Shift(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Shift maps `(k * 8, c, h, w)`."""
-        return shift_channels(maps, frames=len(FRAMES))
+        return shift_channels(maps, frames=len(SPARSE))
 
 
 class TSM(nn.Module):
     """MobileNetV2 up to its 13th block on eight frames, with temporal shift, 0.6 M parameters."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, *, modality: Modality = "rgb") -> None:
         super().__init__()
-        self.normalise = Normalise()
+        self.frames = SmallFrames(modality)
         self.backbone = MobileNet(blocks=13, mixer=lambda _: Shift())
         self.dropout = nn.Dropout(0.3)
         self.head = Head(self.backbone.outputs, classes)
 
     def embed(self, clips: Tensor) -> Tensor:
         """Give features `(k, 96)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""
-        frames = at_least(2, clips)[:, FRAMES].flatten(0, 1)
-        small = functional.interpolate(
-            frames, size=(SIZE, SIZE), mode="bilinear", align_corners=False
-        )
-        features = self.backbone(self.normalise(small))
-        return features.unflatten(0, (-1, len(FRAMES))).mean(dim=1)[: clips.shape[0]]
+        frames = self.frames(at_least(2, clips), SPARSE)
+        features = self.backbone(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return features.mean(dim=1)[: clips.shape[0]]
 
     def forward(self, clips: Tensor) -> Tensor:
         """Give logits `(k, n)` of clips `(k, 16, 3, 112, 112)` in [0, 1]."""

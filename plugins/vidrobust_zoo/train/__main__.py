@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from vidrobust_zoo.networks.blocks import fold_batch_norms
 from vidrobust_zoo.train.batches import DataSet
 from vidrobust_zoo.train.fit import Settings, Trainer, accuracy
 from vidrobust_zoo.train.motions_data import MotionsData
-from vidrobust_zoo.train.teacher import frame_hints, revive_batch_norms, start_from_imagenet
+from vidrobust_zoo.train.teacher import frame_hints, start_from_imagenet
 from vidrobust_zoo.train.ucf6_data import Ucf6Data, decoded, listed
 
 FROZEN = 3  # layers of an ImageNet backbone that stay as they are: edges and colours
 HELD_GROUPS = (22, 23, 24, 25)
-EPOCHS_AND_RATE: dict[Data, tuple[int, float]] = {"ucf6": (12, 5e-4), "motions": (5, 1e-3)}
+EPOCHS_AND_RATE: dict[Data, tuple[int, float]] = {"ucf6": (12, 5e-4), "motions": (8, 1e-3)}
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,8 @@ def start(job: Job, data: DataSet) -> nn.Module:
     network = build(job.network, classes=len(data.classes), data=job.data)
     if job.shared is not None:
         start_from_imagenet(network.backbone, job.imagenet)
-        if network.backbone.channels == 3:
-            fold_batch_norms(network.backbone)
-            network.backbone.features[:FROZEN].requires_grad_(False)
-        else:  # a new stem: the statistics change, and everything has to learn
-            revive_batch_norms(network, next(data.batches(32, epoch=0)).clips)
+        fold_batch_norms(network.backbone)
+        network.backbone.features[:FROZEN].requires_grad_(False)
     return network
 
 
@@ -139,7 +137,7 @@ def finish(job: Job, network: nn.Module, data: DataSet) -> dict[str, Any]:
     type=click.Path(path_type=Path),
     default=Path("/tmp/vidrobust-zoo"),
     show_default=True,
-    help="Folder for decoded and drawn clips, 2.5 GB.",
+    help="Folder for decoded and drawn clips, 3 GB.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("runs/zoo"), help="Folder for results."
@@ -167,8 +165,7 @@ def main(
     torch.manual_seed(seed)
     clips = open_data(job, seed)
     network, state = start(job, clips), job.file(".state.pt")
-    trainer = Trainer(network, clips, settings, state)
-    trained = trainer.run(lambda line: click.echo(line, err=True))
+    trained = Trainer(network, clips, settings, state, report=partial(click.echo, err=True)).run()
     report = finish(job, trained, clips) | {
         "seed": seed,
         "epochs": settings.epochs,

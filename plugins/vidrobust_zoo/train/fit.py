@@ -36,7 +36,15 @@ class Settings:
 
 
 class Trainer:
-    """Trains one network; the state after every epoch is kept in a file, to go on from."""
+    """Trains one network.
+
+    Args:
+        network: What to train.
+        data: What to train it on.
+        settings: How to train it.
+        state: File that keeps the state after every epoch, to go on from.
+        report: Is given lines about the progress.
+    """
 
     def __init__(
         self,
@@ -44,26 +52,25 @@ class Trainer:
         data: DataSet,
         settings: Settings,
         state: Path,
+        *,
+        report: Callable[[str], None],
     ) -> None:
         self.network, self.data, self.settings, self.state = network, data, settings, state
+        self.report = report
         self.hinter = nn.LazyLinear(data.hint_size) if data.hint_size else nn.Identity()
         self.average = AveragedModel(
             network, multi_avg_fn=get_ema_multi_avg_fn(0.98), use_buffers=True
         )
         self.optimiser: torch.optim.Optimizer | None = None
 
-    def run(self, report: Callable[[str], None]) -> nn.Module:
-        """Train to the end and give the averaged network in eval mode.
-
-        Args:
-            report: Is given one line after every epoch.
-        """
+    def run(self) -> nn.Module:
+        """Train to the end and give the averaged network in eval mode."""
         first = self._prepare()
         for epoch in range(first, self.settings.epochs):
             torch.manual_seed(self.settings.seed * 1000 + epoch)
             loss = self._epoch(epoch)
             self._save(epoch + 1)
-            report(f"epoch {epoch + 1}/{self.settings.epochs}: loss {loss:.3f}")
+            self.report(f"epoch {epoch + 1}/{self.settings.epochs}: loss {loss:.3f}")
         return self.average.module.eval()
 
     def _prepare(self) -> int:
@@ -120,7 +127,11 @@ class Trainer:
             self.optimiser.step()
             self.average.update_parameters(self.network)
             losses.append(loss.item())
-        return sum(losses) / len(losses)
+            if step % 25 == 24:
+                self.report(
+                    f"epoch {epoch + 1}, step {step + 1} of {steps}: {_mean(losses[-25:]):.3f}"
+                )
+        return _mean(losses)
 
     def _loss(self, batch: Batch) -> Tensor:
         """Cross-entropy, and the distance of the hinted features to the teacher's."""
@@ -135,6 +146,10 @@ class Trainer:
             return loss
         distance = functional.mse_loss(self.hinter(features), batch.hints)
         return loss + self.settings.hint_weight * distance
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _cycle(progress: float) -> float:

@@ -72,7 +72,7 @@ class MotionsData:
 
     seed: int
     cache: Path
-    train: int = 250
+    train: int = 150
     held: int = 60
     classes: tuple[str, ...] = motions.CLASSES
     hint_size: int = 0

@@ -18,39 +18,11 @@ STEP = 4  # every fourth frame is shown to the teacher, and speaks for its neigh
 
 
 def start_from_imagenet(backbone: MobileNet, checkpoint: Path) -> None:
-    """Load the early stages of MobileNetV2; a stem of other channels takes their average.
-
-    What mixes frames is not in the checkpoint, and stays as it is.
-    """
+    """Load the early stages of MobileNetV2; what mixes frames stays as it is."""
     state = {name: value.float() for name, value in load_file(checkpoint).items()}
     own = backbone.state_dict()
-    stem = state["features.0.0.weight"]
-    repeats = own["features.0.0.weight"].shape[1] // 3
-    state["features.0.0.weight"] = stem.repeat(1, repeats, 1, 1) / repeats
     known = {name: state[name].view_as(own[name]) for name in own if name in state}
     backbone.load_state_dict(own | known)
-
-
-def revive_batch_norms(module: nn.Module, clips: Tensor) -> None:
-    """Give batch norms that were folded (mean 0, variance 1) the statistics of `clips` again.
-
-    The function the network computes does not change, and training can go on as it began.
-    """
-
-    def revive(norm: nn.Module, inputs: tuple[Tensor]) -> None:
-        assert isinstance(norm, nn.BatchNorm2d)
-        maps = inputs[0]
-        norm.running_mean = maps.mean(dim=(0, 2, 3))
-        norm.running_var = maps.var(dim=(0, 2, 3))
-        norm.weight.copy_((norm.running_var + norm.eps).sqrt())
-        norm.bias.add_(norm.running_mean)
-
-    norms = [child for child in module.modules() if isinstance(child, nn.BatchNorm2d)]
-    handles = [norm.register_forward_pre_hook(revive) for norm in norms]
-    with torch.no_grad():
-        module.eval()(clips)
-    for handle in handles:
-        handle.remove()
 
 
 def frame_hints(videos: Clips, checkpoint: Path, cache: Path) -> Tensor:

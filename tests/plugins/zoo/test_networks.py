@@ -9,7 +9,7 @@ from vidrobust_zoo.networks import DATA, NAMES, build
 from vidrobust_zoo.networks.blocks import Head, fold_batch_norms
 from vidrobust_zoo.networks.tsm import shift_channels
 
-BATCHES = (1, 2, 3, 5, 8, 16, 31, 32, 64)
+BATCHES = (1, 2, 3, 5, 8, 16, 31, 32)  # and 64, the whole
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,11 @@ def test_a_network_has_at_most_a_million_and_a_half_parameters(name: str, data: 
 
 
 @pytest.mark.parametrize("threads", [1, 2], indirect=True)
-@pytest.mark.parametrize(("name", "data"), [*((n, "ucf6") for n in NAMES), ("tsn", "motions")])
+@pytest.mark.parametrize("name", NAMES)
 def test_logits_are_bitwise_the_same_in_every_batch(
-    name: str, data: str, clips: Tensor, threads: None
+    name: str, clips: Tensor, threads: None
 ) -> None:
-    network = fold_batch_norms(trained(name, data, clips))
+    network = fold_batch_norms(trained(name, "motions", clips))
     with torch.inference_mode():
         whole = network(clips)
         last = {size: network(clips[-size:]) for size in BATCHES}
