@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
+
 from runs import write_videos
 
 hypothesis.settings.register_profile("vidrobust", deadline=None)  # machines are shared

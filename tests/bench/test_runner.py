@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from vidrobust.bench.config import load_config, resolve
+from runs import BUILDING, Counting, command, config, environment, journalled, stable, wait_for
+from vidrobust.bench.config import resolve
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.runner import Runner, Silent
 from vidrobust.errors import ConfigError, ContractError, RecordError, VideoError
 from vidrobust.plugin import Entry, hookimpl
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.types import Query
-from vidrobust.video.encode import write_video
+
 
 def run(videos, out, *sets, attack="square", resume=False, host=None, observer=None):
     host = host or PluginHost()
@@ -111,7 +106,9 @@ def test_kill_9_and_resume_give_the_same_records_and_ask_only_what_is_missing(
     total = sum(record["queries"] for record in whole)
     assert 0 < known < total
     second = Counting(tmp_path / "second.log")
-    done = subprocess.run([*words, "--resume"], env=environment(second), capture_output=True, text=True)
+    done = subprocess.run(
+        [*words, "--resume"], env=environment(second), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert stable(folder.records()) == stable(whole)
     assert second.clips() - BUILDING == total - known
