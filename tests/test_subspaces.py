@@ -10,9 +10,11 @@ import torch
 from vidrobust.subspaces import (
     TABLE_SIZE,
     Antithetic,
+    Masked,
     Patch,
     Patches,
     Pixels,
+    Steps,
     gaussian,
     lift_and_add,
     weighted_sum,
@@ -72,10 +74,45 @@ def test_patches_touch_their_windows_and_nothing_else():
     assert bool((lifted[4, :, 23:88, 31:96] == 1).all())
 
 
-@pytest.mark.parametrize(
-    "subspace",
-    [Pixels((4, 3, 8, 8)), Patches((4, 3, 8, 8), (Patch(0, 1, 2), Patch(3, 4, 4)), 4, 4)],
-)
+def checkerboard(t=4, h=8, w=8):
+    return (torch.arange(t)[:, None, None] + torch.arange(h)[:, None] + torch.arange(w)) % 2 == 0
+
+
+SMALL = [
+    Pixels((4, 3, 8, 8)),
+    Patches((4, 3, 8, 8), (Patch(0, 1, 2), Patch(3, 4, 4)), 4, 4),
+    Masked(checkerboard()),
+]
+
+
+def test_a_masked_subspace_touches_the_pixels_of_its_mask_and_nothing_else():
+    mask = torch.zeros(4, 8, 8, dtype=torch.bool)
+    mask[1, 2, 3] = mask[3, 7, 0] = True
+    subspace = Masked(mask)
+    assert subspace.shape == (6,)
+    lifted = subspace.lift(torch.arange(1.0, 7.0)[None])[0]
+    assert lifted[1, :, 2, 3].tolist() == [1, 2, 3]
+    assert lifted[3, :, 7, 0].tolist() == [4, 5, 6]
+    assert int((lifted != 0).sum()) == 6
+
+
+@pytest.mark.parametrize("subspace", SMALL)
+def test_restrict_undoes_lift(subspace):
+    latent = subspace.sample(1, seeded())
+    assert torch.equal(subspace.restrict(subspace.lift(latent)[0]), latent[0])
+
+
+@pytest.mark.parametrize("subspace", SMALL)
+def test_steps_are_the_point_plus_each_direction(subspace):
+    point = torch.rand((4, 3, 8, 8), generator=seeded())
+    latents = subspace.sample(3, seeded(1))
+    out = torch.full((2, 4, 3, 8, 8), float("nan"))
+    Steps(point, subspace, latents, 0.7).render(1, out)
+    wanted = (point + 0.7 * subspace.lift(latents[1:])).clamp(0, 1)
+    torch.testing.assert_close(out, wanted)
+
+
+@pytest.mark.parametrize("subspace", SMALL)
 def test_antithetic_probes_are_the_point_plus_and_minus_the_same_direction(subspace):
     point = torch.rand((4, 3, 8, 8), generator=seeded())
     latents = subspace.sample(3, seeded(1))

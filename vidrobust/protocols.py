@@ -141,6 +141,14 @@ class Subspace(Protocol):
         """
         ...
 
+    def restrict(self, direction: Tensor) -> Tensor:
+        """The adjoint of `lift`: the latent `shape` of one direction `(t, c, h, w)`, with
+        `<lift(z), x> = <z, restrict(x)>`; may share memory with its input.
+
+        It carries what is known of the clip (a prior, a momentum) into a subspace that moves.
+        """
+        ...
+
     def perturb(self, point: Tensor, latent: Tensor, scale: float, out: Tensor) -> None:
         """Write `point + scale * lift(latent)` clamped to `[0, 1]` into `out` `(t, c, h, w)`.
 

@@ -1,10 +1,9 @@
 """Subspaces: where directions live. Noise is sampled only in latents, and lifted only when a clip
 is written.
 
-`Pixels` is everything, `Patches` a patch on each of some frames. `Antithetic` is the lazy batch of
-paired
-probes that estimators ask: its clips are written a few at a time, straight into the scheduler's
-buffer.
+`Pixels` is everything, `Patches` a patch on each of some frames, `Masked` any set of pixels.
+`Antithetic` is the lazy batch of paired probes that estimators ask: its clips are written a few at
+a time, straight into the scheduler's buffer. `Steps` is the same for probes that are not paired.
 """
 
 from __future__ import annotations
@@ -94,6 +93,10 @@ class Pixels:
         """The latents themselves."""
         return latents
 
+    def restrict(self, direction: Tensor) -> Tensor:
+        """The direction itself."""
+        return direction
+
     def perturb(self, point: Tensor, latent: Tensor, scale: float, out: Tensor) -> None:
         """Write `point + scale * latent`, clamped, into `out`."""
         torch.add(point, latent, alpha=scale, out=out)
@@ -153,6 +156,10 @@ class Patches:
             self._window(out, patch).copy_(latents[:, index])
         return out
 
+    def restrict(self, direction: Tensor) -> Tensor:
+        """The windows `(patches, c, height, width)` of a direction `(t, c, h, w)`."""
+        return torch.stack([self._window(direction, patch) for patch in self.patches])
+
     def perturb(self, point: Tensor, latent: Tensor, scale: float, out: Tensor) -> None:
         """Write `point + scale * lift(latent)`, clamped, into `out`; adds inside the patches
         only.
@@ -165,6 +172,79 @@ class Patches:
         rows = slice(patch.top, patch.top + self.height)
         columns = slice(patch.left, patch.left + self.width)
         return clips[..., patch.frame, :, rows, columns]
+
+
+@dataclass(frozen=True)
+class Masked:
+    """The pixels of a mask, in all their channels; everything else stays as it is.
+
+    Latents hold the masked values only, in the order of the clip.
+
+    Args:
+        mask: `(t, h, w)` bool, true somewhere.
+        channels: `c`.
+        noise: Where normal values come from, see `gaussian`.
+    """
+
+    mask: Tensor
+    channels: int = 3
+    noise: Noise = "table"
+    clip_shape: tuple[int, int, int, int] = field(init=False)
+    shape: tuple[int, ...] = field(init=False)
+    _places: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        t, h, w = self.mask.shape
+        values = self.mask[:, None].expand(t, self.channels, h, w)
+        places = values.reshape(-1).nonzero()[:, 0]
+        assert len(places), "a subspace needs at least one pixel"
+        object.__setattr__(self, "clip_shape", (t, self.channels, h, w))
+        object.__setattr__(self, "shape", (len(places),))
+        object.__setattr__(self, "_places", places)
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        """`(count, values)` normal values."""
+        return gaussian(count, self.shape, rng, self.noise)
+
+    def lift(self, latents: Tensor) -> Tensor:
+        """Directions `(k, t, c, h, w)`, zero outside the mask."""
+        out = latents.new_zeros((len(latents), *self.clip_shape))
+        out.view(len(latents), -1).index_copy_(1, self._places, latents)
+        return out
+
+    def restrict(self, direction: Tensor) -> Tensor:
+        """The masked values `(values,)` of a direction `(t, c, h, w)`."""
+        return direction.take(self._places)
+
+    def perturb(self, point: Tensor, latent: Tensor, scale: float, out: Tensor) -> None:
+        """Write `point + scale * lift(latent)`, clamped, into `out`; adds inside the mask only."""
+        values = point.take(self._places).add_(latent, alpha=scale).clamp_(0, 1)
+        out.copy_(point).put_(self._places, values)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Probes `point + sigma * lift(z)`, one of each latent, written on demand.
+
+    Args:
+        point: `(t, c, h, w)` in `[0, 1]`.
+        subspace: Lifts the latents.
+        latents: `(k, *subspace.shape)`.
+        sigma: Size of a step, in units of the latents.
+    """
+
+    point: Tensor
+    subspace: Subspace
+    latents: Tensor
+    sigma: float
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def render(self, start: int, out: Tensor) -> None:
+        """Write probes `start .. start + len(out)` into `out`, clamped to `[0, 1]`."""
+        for offset in range(len(out)):
+            self.subspace.perturb(self.point, self.latents[start + offset], self.sigma, out[offset])
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from vidrobust.protocols import (
     Subspace,
     Task,
 )
-from vidrobust.subspaces import Patch, Patches, Pixels
+from vidrobust.subspaces import Masked, Patch, Patches, Pixels
 from vidrobust.testing.driving import Transcript, answer
 from vidrobust.testing.toy import LinearVictim
 from vidrobust.types import Response
@@ -37,6 +37,7 @@ def _subspaces(victim: LinearVictim) -> dict[str, Subspace]:
         "pixels": Pixels(victim.spec.shape, noise="fresh"),
         "pixels-table": Pixels(victim.spec.shape, noise="table"),
         "patches": Patches((t, c, h, w), patches, h // 2, w // 2),
+        "masked": Masked(victim.clip(7).mean(dim=1) > 0.5),
     }
 
 
@@ -55,7 +56,7 @@ class EstimatorContract:
         rng = torch.Generator().manual_seed(seed)
         return answer(self.make().estimate(objective, task.clean, subspace, rng), victim)
 
-    @pytest.mark.parametrize("kind", ["pixels", "pixels-table", "patches"])
+    @pytest.mark.parametrize("kind", ["pixels", "pixels-table", "patches", "masked"])
     def test_gradient_has_the_shape_of_a_latent(self, kind: str) -> None:
         """In every built-in subspace."""
         victim = LinearVictim()
@@ -65,7 +66,7 @@ class EstimatorContract:
         assert tuple(gradient.shape) == tuple(subspace.shape)
         assert bool(torch.isfinite(gradient).all())
 
-    @pytest.mark.parametrize("kind", ["pixels", "pixels-table", "patches"])
+    @pytest.mark.parametrize("kind", ["pixels", "pixels-table", "patches", "masked"])
     def test_gradient_points_uphill(self, kind: str) -> None:
         """The mean cosine to the true gradient over ten seeds is positive."""
         victim = LinearVictim()
@@ -165,6 +166,19 @@ class ReducerContract:
             apart = 0.5 * subspace.lift(z[:1])[0] - 2 * subspace.lift(z[1:])[0]
             assert tuple(both.shape) == victim.spec.shape
             torch.testing.assert_close(both, apart)
+
+    def test_restrict_is_the_adjoint_of_lift(self) -> None:
+        """`<lift(z), x> = <z, restrict(x)>` for any latent `z` and direction `x`."""
+        victim = LinearVictim()
+        task = victim.task()
+        for subspace in self._propose(victim, task):
+            z = subspace.sample(1, task.rng)
+            x = torch.randn(victim.spec.shape, generator=task.rng)
+            restricted = subspace.restrict(x)
+            assert tuple(restricted.shape) == tuple(subspace.shape)
+            lifted = subspace.lift(z)[0].double()
+            gap = (lifted * x.double()).sum() - (z[0].double() * restricted.double()).sum()
+            assert abs(float(gap)) <= 1e-5 * float(lifted.norm() * x.norm())
 
     def test_perturb_is_add_lift_and_clamp(self) -> None:
         """The shortcut writes what the definition says, everywhere."""
