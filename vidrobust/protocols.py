@@ -8,7 +8,7 @@ mutable fields (a bandit prior, a policy) need no reset and cannot leak between 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -71,6 +71,10 @@ class Constraint(Protocol):
         ...
 
 
+def _forget(_values: Mapping[str, object]) -> None:
+    """Keep no trace."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One video to attack.
@@ -85,6 +89,7 @@ class Task:
         reference: The answer to the clean clip, already asked and charged (one query).
         budget: The query budget of the video, the clean query included; schedules may use it.
         start: A clip to start from instead of `clean`, where an attack takes one.
+        note: Takes values worth keeping (rewards, chosen frames), JSON-able; they go to the trace.
     """
 
     key: str
@@ -96,6 +101,7 @@ class Task:
     reference: Response
     budget: int
     start: Tensor | None = None
+    note: Callable[[Mapping[str, object]], None] = _forget
 
 
 @runtime_checkable

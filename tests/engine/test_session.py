@@ -202,3 +202,18 @@ def test_the_global_generator_is_left_alone():
     finish(PluginHost().find("attacks", "pgd-nes").load(), victim, loose(queries=200))
     finish(PluginHost().find("attacks", "square").load(), victim, loose(queries=50))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_a_component_notes_is_kept_with_the_queries_spent():
+    victim = LinearVictim()
+
+    class Notes:
+        needs = Access.LABEL
+
+        def run(self, task):
+            task.note({"step": 0})
+            yield Query(task.clean[None], "candidate")
+            task.note({"step": 1})
+
+    session, _ = finish(Notes, victim, loose())
+    assert session.trace == [{"queries": 1, "step": 0}, {"queries": 2, "step": 1}]

@@ -269,6 +269,22 @@ class RunFolder:
             raise _cannot_write(self.path / name, error) from error
         return name
 
+    def save_trace(self, key: str, trace: list[dict[str, object]]) -> None:
+        """Store what the parts of an attack noted on one video, a JSON line each."""
+        path = self.path / "trace" / f"{safe_name(key)}.jsonl"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("".join(json.dumps(note) + "\n" for note in trace), encoding="utf-8")
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+
+    def load_trace(self, key: str) -> list[dict[str, object]]:
+        """What the parts of an attack noted on one video; empty where they noted nothing."""
+        path = self.path / "trace" / f"{safe_name(key)}.jsonl"
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
     def load_clip(self, record: VideoRecord) -> tuple[Tensor, Tensor]:
         """The clean and the adversarial clip of a record, float32 `(t, c, h, w)` in `[0, 1]`.
 

@@ -186,6 +186,8 @@ class Runner:
         for session in finished:
             self._first_error = self._first_error or session.outcome.exception
             clip = self._keep_clip(session)
+            if session.trace:
+                self.folder.save_trace(session.subject.key, session.trace)
             self._write(finished_record(session, paths[session.subject.key], clip), manifest)
             session.close(discard_journal=True)
 

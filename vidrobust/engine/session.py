@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -104,6 +104,7 @@ class Session:
         self.outcome = Outcome(clip=subject.clean)
         self.seconds = 0.0
         self.replayed = 0
+        self.trace: list[dict[str, object]] = []
         self.query: Query | None = Query(subject.clean[None], "candidate")
         self._attack = attack
         self._component = component
@@ -223,6 +224,7 @@ class Session:
                 rng=rng,
                 reference=clean,
                 budget=self.threat.queries,
+                note=self._note,
             )
             outcome.target = getattr(self._goal, "target", None)
             self._shown = clean
@@ -249,6 +251,10 @@ class Session:
             if self.threat.stop != "budget":
                 self._end("success")
                 return
+
+    def _note(self, values: Mapping[str, object]) -> None:
+        """Keep what a component finds worth keeping, with the queries spent so far."""
+        self.trace.append({"queries": self.outcome.queries, **values})
 
     def _resume(self, response: Response | None) -> None:
         """Let the attack work until its next query; refuse one that the budget cannot pay."""

@@ -1,0 +1,173 @@
+"""Proximal policy optimisation of both agents after every iteration of the attack (AstFocus,
+section 3.2.3).
+
+Implementation details:
+1. An iteration is one trajectory of `t` steps, one per frame; it is learnt from once, in `epochs`
+   passes.
+2. Old log-probabilities come from the same function as new ones, so importance ratios are exactly 1
+   in the first pass.
+3. Clip 0.2, value loss 0.5, entropy 0.01, Adam (released code; the paper states none).
+4. Rewards come per frame: what is earned by the whole iteration is given to every frame, what a
+   frame earns alone to that frame.
+5. The advantage is the reward minus the critic's value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from vidrobust_astfocus.agents import Critic, SpatialAgent, TemporalAgent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the agents learn.
+
+    Args:
+        rate: Adam's learning rate.
+        epochs: Passes over each trajectory.
+        clip: Largest change of an importance ratio that still pays.
+        value: Weight of the critic's loss.
+        entropy: Weight of the entropy bonus.
+        hidden: Size of the LSTMs.
+    """
+
+    rate: float = 3e-3
+    epochs: int = 4
+    clip: float = 0.2
+    value: float = 0.5
+    entropy: float = 0.01
+    hidden: int = 128
+
+
+@dataclass(frozen=True)
+class View:
+    """What the agents see of a video, computed once.
+
+    Args:
+        maps: Feature maps `(t, C, s, s)`.
+        inside: Mean feature inside each box of each frame `(t, D, C)`.
+        pooled: Pooled features `(t, C)`.
+    """
+
+    maps: Tensor
+    inside: Tensor
+    pooled: Tensor
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What the agents did in one iteration.
+
+    Args:
+        boxes: `(t,)` indices of boxes.
+        frames: `(t,)` bool, the key frames as sampled.
+        box_logp: `(t,)` log-probability of each box.
+        frame_logp: `(t,)` log-probability of each frame's bit.
+        frame_probability: `(t,)` probability of being a key frame.
+    """
+
+    boxes: Tensor
+    frames: Tensor
+    box_logp: Tensor
+    frame_logp: Tensor
+    frame_probability: Tensor
+
+
+@dataclass
+class Learning:
+    """What a call of `Learner.learn` did, for the trace.
+
+    Attributes:
+        first_ratio: Largest distance of an importance ratio from 1 in the first pass.
+        spatial_entropy: Mean entropy of the box distributions, in nats.
+        temporal_entropy: Mean entropy of the frame bits, in nats.
+    """
+
+    first_ratio: float = 0.0
+    spatial_entropy: float = 0.0
+    temporal_entropy: float = 0.0
+
+
+@dataclass
+class Learner:
+    """Both agents, their critic, and the optimiser.
+
+    Args:
+        view: What they see; fixed for a video.
+        settings: How they learn.
+        key_frames: Key frames to begin with, of `t`.
+        seed: Draws the initial weights.
+    """
+
+    view: View
+    settings: Settings = field(default_factory=Settings)
+    key_frames: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        frames, channels, side, _ = self.view.maps.shape
+        boxes, hidden = self.view.inside.shape[1], self.settings.hidden
+        start = min(max(self.key_frames / frames, 0.05), 0.95)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.spatial = SpatialAgent(channels, side, boxes, hidden)
+            self.temporal = TemporalAgent(channels, hidden, start)
+            self.critic = Critic(boxes, hidden)
+        self.all = nn.ModuleList([self.spatial, self.temporal, self.critic])
+        self.all.to(self.view.maps.device)
+        self.optimiser = torch.optim.Adam(self.all.parameters(), lr=self.settings.rate)
+
+    def act(self, rng: torch.Generator) -> Trajectory:
+        """Sample what both agents do in one iteration."""
+        boxes = self.spatial.act(self.view.maps, self.view.inside, rng)
+        frames = self.temporal.act(self.view.pooled, rng)
+        found = self._evaluate(boxes, frames)  # with gradients, so that learning repeats it exactly
+        box_logp, frame_logp, probability = (part.detach() for part in found[:3])
+        return Trajectory(boxes, frames, box_logp, frame_logp, probability)
+
+    def learn(self, did: Trajectory, spatial: Tensor, temporal: Tensor) -> Learning:
+        """Learn from one iteration.
+
+        Args:
+            did: What the agents did.
+            spatial: Rewards of the spatial agent `(t,)`.
+            temporal: Rewards of the temporal agent `(t,)`.
+        """
+        found = Learning()
+        rewards = torch.stack([spatial, temporal], dim=1)
+        for epoch in range(self.settings.epochs):
+            box_logp, frame_logp, _, entropies, values = self._evaluate(did.boxes, did.frames)
+            advantage = (rewards - values).detach()
+            ratios = torch.stack([box_logp - did.box_logp, frame_logp - did.frame_logp], 1).exp()
+            if epoch == 0:
+                found.first_ratio = float((ratios.detach() - 1).abs().max())
+            clipped = ratios.clamp(1 - self.settings.clip, 1 + self.settings.clip)
+            policy = -torch.minimum(ratios * advantage, clipped * advantage).mean(0).sum()
+            value = (values - rewards).pow(2).mean(0).sum()
+            loss = policy + self.settings.value * value
+            loss = loss - self.settings.entropy * entropies.sum()
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+        found.spatial_entropy, found.temporal_entropy = entropies.detach().tolist()
+        return found
+
+    def _evaluate(
+        self, boxes: Tensor, frames: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Log-probabilities of the actions, frame probabilities, mean entropies `(2,)`, values."""
+        box_logps, spatial_states = self.spatial.evaluate(self.view.maps, self.view.inside, boxes)
+        logits, temporal_states = self.temporal.evaluate(self.view.pooled)
+        box_logp = box_logps.gather(1, boxes[:, None]).squeeze(1)
+        signs = frames.to(logits.dtype) * 2 - 1
+        frame_logp = nn.functional.logsigmoid(signs * logits)
+        probability = logits.sigmoid()
+        box_entropy = -(box_logps.exp() * box_logps).sum(1).mean()
+        frame_entropy = nn.functional.binary_cross_entropy_with_logits(logits, probability)
+        values = self.critic(spatial_states, temporal_states, boxes, frames)
+        entropies = torch.stack([box_entropy, frame_entropy])
+        return box_logp, frame_logp, probability, entropies, values
