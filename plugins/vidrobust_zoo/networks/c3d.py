@@ -32,7 +32,7 @@ class Cube(nn.Module):
 
 
 class C3D(nn.Module):
-    """MobileNetV2 up to its 13th block with seven 3D convolutions, 1.2 M parameters."""
+    """MobileNetV2 up to its 13th block with six 3D convolutions, 0.9 M parameters."""
 
     def __init__(self, classes: int, *, modality: Modality = "rgb") -> None:
         super().__init__()

@@ -37,7 +37,7 @@ class Shift(nn.Module):
 
 
 class TSM(nn.Module):
-    """MobileNetV2 up to its 13th block on eight frames, with temporal shift, 0.6 M parameters."""
+    """MobileNetV2 up to its 13th block on eight frames, with temporal shift, 0.5 M parameters."""
 
     def __init__(self, classes: int, *, modality: Modality = "rgb") -> None:
         super().__init__()
