@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from vidrobust.bench.record import RunFolder, VideoRecord
 
 DEFAULT = {
-    "run": {"seed": 0, "limit": 8},
+    "run": {"seed": 0, "limit": 7},
     "model": {"use": "zoo/c3d"},
     "source": {"use": "motions"},
-    "threat": {"queries": 2000},
+    "threat": {"queries": 1000},
     "attack": {"use": "square"},
 }
 """The embedded default: a small 3D network on generated clips, offline."""
