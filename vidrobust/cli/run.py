@@ -23,7 +23,9 @@ DEFAULT = {
     "threat": {"queries": 1000},
     "attack": {"use": "square"},
 }
-"""The embedded default: a small 3D network on generated clips, offline."""
+"""The embedded default: a small 3D network on seven generated clips of seven classes, offline, in
+less than a minute on two cores.
+"""
 
 SLOTS = {
     "model": "model.use",
