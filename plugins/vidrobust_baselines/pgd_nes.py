@@ -36,6 +36,7 @@ def pgd_nes(
     step_size: Annotated[float, Gt(0)] = 0.01,
     step_floor: Annotated[float, Ge(0)] = 0.001,
     patience: Annotated[int, Ge(0)] = 20,
+    signed: bool = True,
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0,
     objective: ObjectiveName = "margin",
     estimator: GradientEstimator | None = None,
@@ -49,6 +50,8 @@ def pgd_nes(
         step_size: Signed step in pixel units, `alpha`.
         step_floor: The step is never halved below this.
         patience: Candidates without progress before the step is halved; 0 never halves.
+        signed: Step along the sign (Eq. 1), or along the estimate scaled to unit mean absolute
+            value; the estimator `zoo` wants the latter.
         momentum: Share of the previous direction kept.
         objective: What is minimised, see `vidrobust.objectives.ScoreObjective`.
         estimator: Replaces NES; `samples` and `sigma` are then its own affair.
@@ -62,6 +65,10 @@ def pgd_nes(
         reducer=reducer or AllPixels(),
         estimator=estimator or NES(samples=samples, sigma=sigma),
         update=SignedStep(
-            step_size=step_size, floor=step_floor, momentum=momentum, patience=patience
+            step_size=step_size,
+            floor=step_floor,
+            momentum=momentum,
+            patience=patience,
+            signed=signed,
         ),
     )

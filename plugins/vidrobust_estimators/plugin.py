@@ -16,3 +16,15 @@ def vidrobust_estimators() -> Iterable[Entry]:
         "antithetic Gaussian finite differences",
         paper="Ilyas, Engstrom, Athalye and Lin, ICML 2018; AstFocus Eq. 2",
     )
+    yield Entry(
+        "bandits",
+        "vidrobust_estimators.bandits:Bandits",
+        "a gradient prior kept over time, two probes a step",
+        paper="Ilyas, Engstrom and Madry, ICLR 2019",
+    )
+    yield Entry(
+        "zoo",
+        "vidrobust_estimators.zoo:Zoo",
+        "derivatives along single cells, with ADAM",
+        paper="Chen, Zhang, Sharma, Yi and Hsieh, AISec 2017",
+    )

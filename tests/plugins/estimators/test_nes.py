@@ -6,45 +6,13 @@ import math
 
 import pytest
 import torch
+from linear import POINT, SHAPE, Linear, estimate, weight
 from vidrobust_estimators.nes import NES
 
 from vidrobust.errors import ConfigError
 from vidrobust.objectives import ScoreObjective
 from vidrobust.subspaces import Patch, Patches, Pixels
 from vidrobust.testing import LinearVictim, answer
-
-
-class Linear:
-    """An objective that is exactly linear: its gradient is `weight`, whatever the point."""
-
-    def __init__(self, weight):
-        self.weight = weight
-        self.asked = None
-
-    def values(self, points):
-        out = torch.empty(len(points), *self.weight.shape)
-        points.render(0, out)
-        self.asked = out
-        return (out * self.weight).flatten(1).sum(1).float()
-        yield
-
-
-SHAPE = (4, 3, 8, 8)
-POINT = torch.full(SHAPE, 0.5)
-
-
-def estimate(nes, objective, subspace, seed=0):
-    rng = torch.Generator().manual_seed(seed)
-    computation = nes.estimate(objective, POINT, subspace, rng)
-    try:
-        next(computation)
-    except StopIteration as stop:
-        return stop.value
-    raise AssertionError("asked the engine")
-
-
-def weight(seed=9999):
-    return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
 
 
 def test_one_query_of_samples_probes():
