@@ -1,0 +1,1 @@
+"""AstFocus: two agents learn which frames and which patches to attack."""
