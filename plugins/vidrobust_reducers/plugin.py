@@ -17,3 +17,9 @@ def vidrobust_reducers() -> Iterable[Entry]:
         "random key frames, a random patch on each",
         paper="AstFocus (Wei, Wang, Yan, TPAMI 2023), random agents of Fig. 9",
     )
+    yield Entry(
+        "saliency",
+        "vidrobust_reducers.saliency:Saliency",
+        "frames that move, and on each the most salient patch or pixels",
+        paper="key frames and salient regions of Heuristic (Wei et al., AAAI 2020)",
+    )

@@ -1,10 +1,8 @@
 """Random key frames and a random patch on each: the random agents of AstFocus (Fig. 9).
 
 Implementation details:
-1. A patch of 65 pixels on 112-pixel frames, in proportion at other sizes (AstFocus, section 4.5).
-2. Corners lie on a `grid` x `grid` lattice `floor(i / (grid - 1) * (size - patch))`: 0, 7, 15, 23,
-   31, 39, 47 at 112.
-3. New frames and patches every iteration; pixels outside keep their earlier perturbation.
+1. Patches of the grid of `vidrobust_reducers.grid`.
+2. New frames and patches every iteration; pixels outside keep their earlier perturbation.
 """
 
 from __future__ import annotations
@@ -16,32 +14,10 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from vidrobust.errors import ConfigError
 from vidrobust.protocols import Objective, Subspace, Task
 from vidrobust.subspaces import Noise, Patch, Patches
 from vidrobust.types import Queries, Response
-
-PAPER_PATCH = 65 / 112
-"""Side of a patch over the side of a frame."""
-
-
-def patch_side(size: int, patch: int | None) -> int:
-    """The side of a patch on a frame of `size` pixels: `patch`, or the paper's proportion.
-
-    Raises:
-        ConfigError: If the patch is larger than the frame.
-    """
-    side = round(size * PAPER_PATCH) if patch is None else patch
-    if side > size:
-        raise ConfigError(
-            f"patch: {side} pixels do not fit a frame of {size}", hint="use a smaller patch"
-        )
-    return max(side, 1)
-
-
-def corner(step: int, grid: int, size: int, side: int) -> int:
-    """The `step`-th corner of `grid` along one axis, in pixels."""
-    return (step * (size - side)) // max(grid - 1, 1)
+from vidrobust_reducers.grid import corner, patch_side
 
 
 @dataclass
