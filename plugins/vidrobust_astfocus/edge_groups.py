@@ -97,7 +97,7 @@ class Grouping:
         member, (rows, columns) = labels[pixels], pixels
         magnitude, angle = edges.magnitude[pixels], edges.orientation[pixels]
 
-        def total(values: Floats) -> Floats:
+        def total(values: NDArray[np.floating] | Ints) -> Floats:
             return np.bincount(member, values * magnitude).astype(np.float32)
 
         mass = total(np.ones_like(magnitude))
@@ -114,7 +114,8 @@ class Grouping:
 def _turn(first: Floats, second: Floats) -> Floats:
     """Angles between directions without a sign, in `[0, pi / 2]`."""
     apart = np.abs(first - second)
-    return np.minimum(apart, np.float32(np.pi) - apart)
+    turn: Floats = np.minimum(apart, np.float32(np.pi) - apart)
+    return turn
 
 
 def _pairs(found: NDArray[np.bool_], offsets: tuple[tuple[int, int], ...]) -> tuple[Ints, Ints]:

@@ -87,7 +87,7 @@ class Scharr:
         angle = np.arctan2(dy, dx)
         peak = float(magnitude.max())
         scaled = magnitude / peak if peak >= FAINTEST else np.zeros_like(magnitude)
-        return Edges(_thin(scaled, angle), _half_turn(angle))
+        return Edges(_thin(scaled.astype(np.float32), angle), _half_turn(angle))
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class StructuredForest:
         """The edges of `frame` `(c, h, w)` in `[0, 1]`."""
         strength = self._detector.detectEdges(_image(frame))
         orientation = self._detector.computeOrientation(strength)
-        thin = self._detector.edgesNms(strength, orientation, 2, 0, 1.0, False)
+        thin = self._detector.edgesNms(strength, orientation, r=2, s=0, m=1.0, isParallel=False)
         return Edges(thin, _half_turn(orientation))
 
 
@@ -160,4 +160,5 @@ def _shifted(values: Floats, dx: Floats, dy: Floats) -> Floats:
     """`values` `(h, w)` read `dx`, `dy` pixels away, interpolated linearly, zero outside."""
     rows, columns = np.indices(values.shape, dtype=np.float32)
     x, y = (columns + dx).astype(np.float32), (rows + dy).astype(np.float32)
-    return cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    shifted: Floats = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return shifted

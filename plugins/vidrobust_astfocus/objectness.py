@@ -25,11 +25,14 @@ the affinity and lets groups turn by pi; none of this is kept.
 
 Against `cv2.ximgproc.EdgeBoxes` 5.0 on the same edges, about 2000 proposals on each of six UCF-101
 frames: Spearman's correlation 0.987 to 0.999 at 112 pixels and 0.985 to 0.994 at 224, median ratio
-1.000 after the constant below, 90 % of ratios within 1 % to 8 %. What is left: OpenCV
+1.000 after (a) and (b), the middle 90 % of ratios between 0.92 and 1.01. OpenCV
 a. reports `(x, y, width, height)` one to the right of, below, and smaller than the box it scored,
    which is `(y - 1, x - 1, height + 1, width + 1)` here;
-b. divides by `(width // 2 + height // 2)^kappa`, about `2^kappa / 2` times less;
-c. rounds positions of groups to pixels, and dissolves light groups pixel after pixel.
+b. divides by `(width // 2 + height // 2)^kappa`, whole numbers, so that its scores are about
+   `2^(kappa + 1)` times larger;
+c. removes a little less for some boxes. Part of it comes from dissolving light groups one pixel
+   after the other; rounding positions or the scan order do not explain the rest, which was not
+   traced further.
 """
 
 from __future__ import annotations
@@ -159,7 +162,9 @@ def _inside(groups: Groups, boxes: Ints) -> NDArray[np.bool_]:
     """`(g, b)`: whether the group's position is inside the box."""
     top, left, height, width = boxes.T
     y, x = groups.top[:, None], groups.left[:, None]
-    return (y >= top) & (y <= top + height - 1) & (x >= left) & (x <= left + width - 1)
+    rows = (y >= top) & (y <= top + height - 1)
+    inside: NDArray[np.bool_] = rows & (x >= left) & (x <= left + width - 1)
+    return inside
 
 
 def _straddling(groups: Groups, boxes: Ints) -> Floats:
@@ -199,4 +204,7 @@ def _central_mass(magnitude: Floats, boxes: Ints, least: float) -> NDArray[np.fl
     rows, columns = (height - 1) // 2, (width - 1) // 2
     y0, x0 = top + rows // 2, left + columns // 2
     y1, x1 = y0 + rows + 1, x0 + columns + 1
-    return integral[y1, x1] - integral[y0, x1] - integral[y1, x0] + integral[y0, x0]
+    mass: NDArray[np.float64] = (
+        integral[y1, x1] - integral[y0, x1] - integral[y1, x0] + integral[y0, x0]
+    )
+    return mass
