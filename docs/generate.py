@@ -46,12 +46,12 @@ def command_line() -> str:
         "| `VIDROBUST_TRACE` | `1` prints every hook call to stderr. |",
         "| `NO_COLOR`, `COLUMNS` | As everywhere: no colour, width of tables. |",
     ]
-    with click.Context(cli, info_name="vidrobust", max_content_width=WIDTH) as top:
+    with click.Context(cli, info_name="vidrobust", **cli.context_settings) as top:
         lines += _help("vidrobust", cli, top)
         for name in COMMANDS:
             command = cli.get_command(top, name)
             assert command is not None
-            context = click.Context(command, info_name=name, parent=top, max_content_width=WIDTH)
+            context = click.Context(command, info_name=name, parent=top)
             lines += _help(f"vidrobust {name}", command, context)
     return "\n".join(lines) + "\n"
 

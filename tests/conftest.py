@@ -9,8 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
-
-from runs import write_videos
+from whole_runs import write_videos
 
 hypothesis.settings.register_profile("vidrobust", deadline=None)  # machines are shared
 hypothesis.settings.load_profile("vidrobust")

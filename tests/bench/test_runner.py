@@ -7,8 +7,17 @@ import subprocess
 
 import pytest
 import torch
+from whole_runs import (
+    BUILDING,
+    Counting,
+    command,
+    config,
+    environment,
+    journalled,
+    stable,
+    wait_for,
+)
 
-from runs import BUILDING, Counting, command, config, environment, journalled, stable, wait_for
 from vidrobust.bench.config import resolve
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.runner import Runner, Silent

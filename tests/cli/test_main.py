@@ -107,7 +107,7 @@ def test_help_reads_as_before(golden, capsys, monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_the_line_in_help_needs_no_import_and_the_command_exists(name):
-    with click.Context(cli) as context:
+    with click.Context(cli, **cli.context_settings) as context:
         command = cli.get_command(context, name)
 
     assert command is not None
@@ -117,7 +117,7 @@ def test_the_line_in_help_needs_no_import_and_the_command_exists(name):
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_option_has_a_help_sentence(name):
-    with click.Context(cli) as context:
+    with click.Context(cli, **cli.context_settings) as context:
         command = cli.get_command(context, name)
 
     assert command is not None

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 import torch
-
-from runs import (
+from whole_runs import (
     BUILDING,
     Counting,
     command,
@@ -21,6 +20,7 @@ from runs import (
     journalled,
     wait_for,
 )
+
 from vidrobust.bench.record import RunFolder
 from vidrobust.cli.main import main
 from vidrobust.video.encode import write_video
