@@ -35,7 +35,7 @@ def gaussian(
 ) -> Tensor:
     """`(count, *shape)` standard normal values.
 
-    Drawing fresh normal values for 60 dense probes costs a quarter of a small 3D network's forward
+    Drawing fresh normal values for 60 dense probes costs a fifth of a small 3D network's forward
     passes. `table` reads them from one table made once per process, at a random offset (Salimans et
     al. 2017, section 2.1, "shared noise table"); rows overlap, shifted, where the table is too
     short to hold them side by side. `docs/decisions/0006` has the measurement.
