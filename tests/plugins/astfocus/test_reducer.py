@@ -1,0 +1,94 @@
+"""The reducer as a reducer, and what its agents were told."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from vidrobust_astfocus.recipe import astfocus
+from vidrobust_astfocus.reducer import AstFocus
+
+from vidrobust.engine import Session, Subject, drive
+from vidrobust.testing import LinearVictim, ReducerContract
+from vidrobust.threat import Linf, Oracle, ThreatModel
+
+SMALL = {"patch": 9, "grid": 3, "key_frames": 2, "features": "grid", "hidden": 16}
+
+
+class TestAstFocus(ReducerContract):
+    @pytest.fixture(
+        autouse=True,
+        params=[
+            {},
+            {"spatial": "random", "temporal": "random"},
+            {"spatial": "all"},
+            {"temporal": "all"},
+            {"rewards": "common", "scale": "none"},
+        ],
+        ids=str,
+    )
+    def _settings(self, request):
+        self.settings = request.param
+
+    def make(self):
+        return AstFocus(**SMALL, **self.settings)
+
+
+def attacked(window, *, queries=400, count=4, **kwargs):
+    victim = LinearVictim()
+    threat = ThreatModel(constraint=Linf(0.02), queries=queries)
+
+    def make():
+        return astfocus(reducer=AstFocus(**SMALL, **kwargs))
+
+    sessions = []
+    for seed in range(count):
+        clip = victim.clip(seed)
+        subject = Subject(f"toy-{seed}", clip, None, victim.spec.classes, seed)
+        sessions.append(Session(make, subject, threat))
+    list(drive(iter(sessions), Oracle(victim), window=window))
+    return sessions
+
+
+def test_alone_and_in_flight_the_agents_do_and_learn_the_same():
+    for first, second in zip(attacked(1), attacked(4), strict=True):
+        assert first.trace == second.trace
+        assert torch.equal(first.outcome.clip, second.outcome.clip)
+
+
+def test_an_iteration_costs_61_queries_and_the_first_candidate_is_the_62nd():
+    session = attacked(1, count=1, queries=1 + 61 * 3)[0]
+    assert session.outcome.queries == 184
+    assert [note["queries"] for note in session.trace[1:]] == [62, 123, 184]
+
+
+def test_only_the_wanted_number_of_key_frames_is_probed_while_all_sampled_ones_are_rewarded():
+    trace = attacked(1, count=1, queries=1200)[0].trace[1:]
+    assert all(1 <= len(note["boxes"]) <= 2 for note in trace)
+    assert any(note["key_frames_sampled"] > 2 for note in trace)
+
+
+def test_boxes_lie_on_the_grid_and_inside_the_frame():
+    for note in attacked(1, count=1)[0].trace[1:]:
+        for frame, top, left in note["boxes"]:
+            assert frame in range(4)
+            assert top in (0, 3, 7)
+            assert left in (0, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "terms"),
+    [
+        ("common", set()),
+        ("+edgebox", {"edge"}),
+        ("+sparse", {"edge", "sparse"}),
+        ("+representative", {"edge", "sparse", "representative"}),
+    ],
+)
+def test_each_reward_switch_adds_its_term(rewards, terms):
+    note = attacked(1, count=1, rewards=rewards)[0].trace[1]
+    assert {"edge", "sparse", "representative"} & set(note) == terms
+    assert "common" in note
+
+
+def test_without_agents_nothing_is_learnt():
+    assert attacked(1, count=1, spatial="random", temporal="random")[0].trace == []
