@@ -49,5 +49,5 @@ class DataSet(Protocol):
 
 def to_clips(frames: Clips) -> Tensor:
     """Turn uint8 frames `(..., h, w, 3)` into float32 clips `(..., 3, h, w)` in [0, 1]."""
-    levels = torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3)
+    levels = torch.tensor(frames).movedim(-1, -3)
     return levels.contiguous().float().div_(255)
