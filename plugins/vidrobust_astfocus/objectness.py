@@ -31,8 +31,8 @@ a. reports `(x, y, width, height)` one to the right of, below, and smaller than 
    which is `(y - 1, x - 1, height + 1, width + 1)` here;
 b. divides by `(width // 2 + height // 2)^kappa`, whole numbers, so that its scores are about
    `2^(kappa + 1)` times larger;
-c. seems to overlook pairs of groups that meet only within two pixels of the frame's border, where it
-   removes too little: leaving those pairs out here raises the minimum at 112 to 0.965 or more. Light
+c. seems to overlook pairs of groups that meet only within two pixels of the frame's border, and
+   removes too little there: leaving those pairs out here raises the minimum at 112 to 0.965. Light
    groups dissolved one pixel after the other are a small rest; more was not traced.
 """
 
