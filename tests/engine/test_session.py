@@ -6,6 +6,7 @@ import pytest
 import torch
 from engine.helpers import Asks, AsksFor, loose, run_all, subject, towards_success
 
+from vidrobust.bench.recording import finished_record
 from vidrobust.engine import Session, Subject, drive, solve
 from vidrobust.errors import ConfigError, ContractError
 from vidrobust.plugin.manager import PluginHost
@@ -91,6 +92,16 @@ def test_a_probe_counts_under_the_stop_rule_any_query():
     victim = LinearVictim()
     attack = lambda: AsksFor(towards_success(victim, 1.2), role="probe")  # noqa: E731
     assert finish(attack, victim, loose(stop="any_query"))[0].outcome.status == "success"
+
+
+def test_the_record_of_a_probe_that_ended_the_attack_measures_it():
+    victim = LinearVictim()
+    attack = lambda: AsksFor(towards_success(victim, 1.2), role="probe")  # noqa: E731
+    session, _ = finish(attack, victim, loose(stop="any_query"))
+    record = finished_record(session, None, None)
+    assert (record["status"], record["candidates"]) == ("success", 0)
+    assert record["distance"]["linf"] > 0
+    assert session.outcome.attacked
 
 
 def test_a_candidate_outside_the_constraint_is_no_success():

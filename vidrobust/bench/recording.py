@@ -25,7 +25,7 @@ def finished_record(session: Session, path: str | None, clip: str | None) -> Vid
     assert outcome.status != "running"
     status: Status = outcome.status
     distance = None
-    if outcome.candidates and outcome.clip is not None:
+    if outcome.attacked and outcome.clip is not None:
         distance = measure(outcome.clip, subject.clean)
     return VideoRecord(
         schema=VIDEO_SCHEMA,

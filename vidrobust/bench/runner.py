@@ -194,7 +194,7 @@ class Runner:
     def _keep_clip(self, session: Session) -> str | None:
         """Store the clips of an attacked video; returns where."""
         outcome, subject = session.outcome, session.subject
-        if not self.plan.run.clips or outcome.clip is None or not outcome.candidates:
+        if not self.plan.run.clips or outcome.clip is None or not outcome.attacked:
             return None
         return self.folder.save_clip(subject.key, subject.clean, outcome.clip)
 

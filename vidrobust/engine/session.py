@@ -76,6 +76,11 @@ class Outcome:
     error: str | None = None
     exception: Exception | None = field(default=None, repr=False)
 
+    @property
+    def attacked(self) -> bool:
+        """Whether `clip` is the attack's: a candidate, or a probe that ended it."""
+        return self.candidates > 0 or self.distance is not None
+
 
 class Session:
     """Owns the attack's generator. The first query is the clean clip, charged once.
