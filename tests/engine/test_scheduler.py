@@ -13,6 +13,7 @@ from vidrobust.errors import ModelError
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.testing import LinearVictim
 from vidrobust.threat import Oracle
+from vidrobust.types import Query
 
 
 def attack(name):
@@ -67,6 +68,18 @@ def test_out_of_memory_halves_the_batch_and_miscounts_nothing():
     assert outcomes(plain) == outcomes(cramped)
     assert oracle.max_batch == 2
     assert oracle.clips_seen == victim.clips == sum(s.outcome.queries for s in cramped)
+
+
+def test_clips_of_a_query_that_breaks_in_the_middle_are_charged_as_far_as_they_were_asked():
+    class Breaks(Asks):
+        def run(self, task):
+            clips = task.clean.repeat(30, 1, 1, 1, 1)
+            clips[25] = 2.0
+            yield Query(clips)
+
+    [session], oracle = run_all(lambda: Breaks([]), LinearVictim(), loose(), count=1, max_batch=8)
+    assert session.outcome.status == "error"
+    assert session.outcome.queries == oracle.clips_seen == 25
 
 
 def test_a_single_clip_that_does_not_fit_is_a_model_error():

@@ -126,7 +126,7 @@ def _serve(active: deque[_Pending], oracle: Oracle, buffer: Tensor) -> None:
         try:
             pending.session.render(pending.asked, buffer[filled : filled + count])
         except Exception as error:  # guard: one session; a query renders attack code
-            pending.session.fail(error)
+            pending.session.fail(error, asked=pending.asked)
             continue
         batch.append((pending, count))
         filled += count

@@ -301,8 +301,11 @@ class Session:
             hint="the attack, or a part of it, breaks the protocol; its contract test would tell",
         )
 
-    def fail(self, error: Exception) -> None:
-        """End the session as `error`; the run goes on."""
+    def fail(self, error: Exception, *, asked: int = 0) -> None:
+        """End the session as `error`, charging the `asked` clips of the pending query that the
+        model has answered; the run goes on.
+        """
+        self.outcome.queries += asked
         self._fail(error)
 
     def _fail(self, error: Exception) -> None:
