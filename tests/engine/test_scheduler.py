@@ -82,6 +82,22 @@ def test_clips_of_a_query_that_breaks_in_the_middle_are_charged_as_far_as_they_w
     assert session.outcome.queries == oracle.clips_seen == 25
 
 
+@pytest.mark.parametrize("batches", [5, 20, 33, 47])
+def test_a_process_that_dies_loses_less_than_one_query_and_one_batch(batches):
+    victim, samples, size = LinearVictim(), 20, 4
+    left = iter(range(batches))
+
+    def stop(active):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    oracle = Oracle(victim, max_batch=size)
+    sessions = [Session(lambda: Asks([samples] * 9), subject(victim, s), loose()) for s in range(8)]
+    with pytest.raises(KeyboardInterrupt):
+        list(drive(iter(sessions), oracle, watch=stop))
+    assert oracle.clips_seen - sum(s.outcome.queries for s in sessions) < samples + size
+
+
 def test_a_single_clip_that_does_not_fit_is_a_model_error():
     class Full(LinearVictim):
         def __call__(self, clips):

@@ -83,7 +83,8 @@ def drive(
                     yield pending.session
                 else:
                     active.append(pending)
-            active.rotate(-1)
+            active.rotate(-1)  # the others get their turn, but a query begun is finished first:
+            active = deque(sorted(active, key=lambda pending: not pending.asked))
     finally:
         for pending in active:
             pending.session.close()
