@@ -147,6 +147,19 @@ def test_a_missing_clip_is_reported_and_the_others_are_judged(folder):
     assert not summarise([gone, there])["ok"]
 
 
+@pytest.mark.parametrize("keep", [0, 200, -100], ids=["empty", "cut", "end missing"])
+def test_a_damaged_clip_is_reported_and_the_others_are_judged(folder, keep):
+    folder.add("damaged", 100, 140)
+    folder.add("whole", 100, 140)
+    path = folder.path / "clips" / "damaged.npz"
+    path.write_bytes(path.read_bytes()[:keep])
+
+    damaged, whole = verify_run(folder, Photometer())
+
+    assert "damaged.npz cannot be read" in damaged["error"]
+    assert whole["fools"]["float"]
+
+
 def test_a_model_of_other_classes_is_refused(folder):
     folder.add("any", 100, 140)
 

@@ -291,6 +291,9 @@ class RunFolder:
         Raises:
             RecordError: If none was stored, or the file is missing or damaged.
         """
+        from zipfile import BadZipFile
+        from zlib import error as BadData
+
         import numpy as np
         import torch
 
@@ -303,7 +306,7 @@ class RunFolder:
             with np.load(path) as file:
                 clean = torch.from_numpy(file["clean"])
                 adversarial = torch.from_numpy(file["adversarial"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile, BadData) as error:
             raise RecordError(f"{path} cannot be read: {error}") from error
         if clean.dtype == torch.uint8:
             clean = clean.to(torch.float32) / 255
