@@ -303,7 +303,7 @@ class RunFolder:
             )
         path = self.path / record["clip"]
         try:
-            with np.load(path) as file:
+            with path.open("rb") as raw, np.load(raw) as file:
                 clean = torch.from_numpy(file["clean"])
                 adversarial = torch.from_numpy(file["adversarial"])
         except (OSError, EOFError, ValueError, KeyError, BadZipFile, BadData) as error:
