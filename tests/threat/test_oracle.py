@@ -33,6 +33,14 @@ def test_scores_access_shows_everything():
     assert torch.equal(Oracle(Says(SCORES)).ask(CLIPS).scores, SCORES)
 
 
+@pytest.mark.parametrize(
+    "scores", [SCORES.double(), SCORES.clone().requires_grad_()], ids=["double", "gradients"]
+)
+def test_answers_are_plain_float32_whatever_the_model_answers(scores):
+    shown = Oracle(Says(scores)).ask(CLIPS).scores
+    assert (shown.dtype, shown.requires_grad) == (torch.float32, False)
+
+
 @pytest.mark.parametrize(("access", "shown"), [(Access.TOP_K, 2), (Access.TOP_1, 1)])
 def test_hidden_classes_share_the_remaining_mass(access, shown):
     response = Oracle(Says(SCORES), access=access, top_k=2).ask(CLIPS)

@@ -77,6 +77,7 @@ class Oracle:
         if self.pad and padding > 0:
             clips = torch.cat([clips, clips[:1].expand(padding, -1, -1, -1, -1)])
         scores = self.classifier(clips.to(self.classifier.device))[:count]
+        scores = scores.detach().to(torch.float32)  # what a journal holds
         classes = len(self.classifier.spec.classes)
         if scores.shape != (count, classes):
             raise ModelError(
