@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
 from engine.helpers import Asks, AsksFor, loose, outcomes, run_all, subject
@@ -98,6 +100,17 @@ def test_an_answer_that_cannot_be_written_down_is_not_used(tmp_path):
     with pytest.raises(RecordError, match=r"full\.jsonl cannot be written: No space left"):
         list(drive([session], Oracle(victim)))
     assert attack.seen == []
+
+
+def test_an_answer_of_which_only_a_part_fits_on_the_disk_is_not_used(tmp_path):
+    class Nearly(io.BytesIO):
+        def write(self, line):
+            return super().write(line[:20])
+
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal._file = Nearly()
+    with pytest.raises(RecordError, match="No space left"):
+        journal.append("0" * 16, Response(torch.tensor([1])))
 
 
 def _unread(path):

@@ -8,7 +8,9 @@ live queries begin. No attack needs checkpoint code, and no query is paid for tw
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +103,9 @@ class Journal:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("ab", buffering=0)
-            self._file.write(_encode(fingerprint, response))
+            line = _encode(fingerprint, response)
+            if self._file.write(line) < len(line):  # what fitted on the disk
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise RecordError(
                 f"{self.path} cannot be written: {error.strerror or error}",
