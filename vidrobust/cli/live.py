@@ -135,7 +135,7 @@ class LiveView:
             margin = session.margin
             bar = "━" * round(24 * share)
             table.add_row(
-                session.subject.key,
+                Text(session.subject.key),
                 f"{outcome.queries:,} of {self.tally.budget:,}",
                 Text(f"{bar:<24}", style="cyan"),
                 "" if margin is None else f"{margin:+.4f}",
