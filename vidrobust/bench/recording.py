@@ -9,7 +9,6 @@ from torch import Tensor
 
 from vidrobust.bench.record import VIDEO_SCHEMA, Distance, Status, VideoRecord
 from vidrobust.engine import Session
-from vidrobust.errors import VideoError
 from vidrobust.types import Video
 
 
@@ -48,7 +47,7 @@ def finished_record(session: Session, path: str | None, clip: str | None) -> Vid
     )
 
 
-def failed_record(video: Video, seed: int, error: VideoError) -> VideoRecord:
+def failed_record(video: Video, seed: int, error: Exception) -> VideoRecord:
     """The record of a video that could not be read."""
     return VideoRecord(
         schema=VIDEO_SCHEMA,

@@ -211,7 +211,9 @@ class Runner:
             seed = video_seed(self.plan.run.seed, video.key)
             try:
                 clean = video.load().to(classifier.device)
-            except VideoError as error:
+            except Exception as error:  # guard: one session; a source may be foreign code
+                if isinstance(error, VidrobustError) and not isinstance(error, VideoError):
+                    raise
                 self._first_error = self._first_error or error
                 self._write(failed_record(video, seed, error), manifest)
                 continue
