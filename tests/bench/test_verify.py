@@ -228,6 +228,20 @@ def test_the_command_rebuilds_the_model_and_writes_json(folder, command, capsys)
     assert written["videos"][0]["within_constraint"]
 
 
+def test_the_command_does_without_the_plugins_of_attack_and_source(
+    folder, command, capsys, monkeypatch
+):
+    folder.add("large", 100, 140)
+    monkeypatch.setenv("VIDROBUST_PLUGINS", "torch,threats")
+
+    assert command() == 0
+
+
+def test_an_override_of_what_verify_does_not_use_is_refused(folder, command, capsys):
+    assert command("--set", "attack.frames=3") == 2
+    assert "model and threat only" in capsys.readouterr().err
+
+
 def test_the_command_shows_a_table_and_talks_on_stderr(folder, command, capsys):
     folder.add("large", 100, 140)
     folder.add("small", 100, 100.4)

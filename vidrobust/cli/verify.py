@@ -55,10 +55,17 @@ def _rebuild(
     app: App, config: dict[str, object], overrides: tuple[str, ...]
 ) -> tuple[Classifier, Constraint]:
     """The model and the constraint of a recorded config."""
-    from vidrobust.bench.config import load_config, resolve
+    from vidrobust.bench.config import load_config
+    from vidrobust.bench.resolve import DEFAULT_USE, resolve_table
+    from vidrobust.errors import ConfigError
 
-    plan = resolve(load_config(None, overrides, base=config), app.host)
-    return plan.model.build(), plan.threat.build().constraint
+    for text in overrides:
+        if text.strip().partition(".")[0] not in ("model", "threat"):
+            raise ConfigError(f"--set {text}: verify needs the tables model and threat only")
+    tables = load_config(None, overrides, base=config)
+    threat = {"use": DEFAULT_USE["threat"], **tables.get("threat", {})}
+    built = resolve_table(tables.get("model", {}), "model", app.host)
+    return built.build(), resolve_table(threat, "threat", app.host).build().constraint
 
 
 def _table(rows: list[VerifyRow], summary: VerifySummary) -> Table:
