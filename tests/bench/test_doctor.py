@@ -327,6 +327,14 @@ def test_a_failure_makes_the_command_exit_with_1(command, capsys, monkeypatch):
     assert command("--json") == 1
 
 
+@pytest.mark.parametrize(
+    "options", [("--set", "model.device=cpu"), (*MODEL, "--set", "source.path=clips")]
+)
+def test_an_override_of_what_is_not_examined_is_a_usage_error(command, capsys, options):
+    assert command(*options) == 2
+    assert "is examined" in capsys.readouterr().err
+
+
 def test_a_source_without_a_model_is_a_usage_error(command, capsys):
     assert command("--source", "folder") == 2
     assert "--model" in capsys.readouterr().err

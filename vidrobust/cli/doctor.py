@@ -47,6 +47,10 @@ def doctor(
 
     if source and not model:
         raise click.UsageError("--source gives clips for a model: name one with --model")
+    named = [table for table, name in (("model", model), ("source", source)) if name]
+    for text in overrides:
+        if (table := text.strip().partition(".")[0]) not in named:
+            raise click.UsageError(f"--set {text}: no {table} is examined")
     findings = examine_installation(app.host, Path("runs"))
     if model:
         app.say(f"examining {model}")
