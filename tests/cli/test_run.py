@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,18 @@ def test_what_cannot_be_is_one_clear_error(capsys, small, tmp_path, options, cod
     assert message in stderr
     assert hint in stderr
     assert "Traceback" not in stderr
+
+
+def test_epsilon_does_not_drop_the_other_constraints_of_a_config(capsys, small, tmp_path):
+    table = tomllib.loads(small.read_text())
+    linf, frames = {"use": "linf", "epsilon": 0.05}, {"use": "frames", "count": 2}
+    table["threat"]["constraint"] = [linf, frames]
+    small.write_text(tomli_w.dumps(table))
+
+    code, _, stderr = ask(capsys, "run", small, "--out", tmp_path / "run", "--epsilon", "0.03")
+
+    assert code == 2
+    assert "the config joins several constraints" in stderr
 
 
 def test_a_directory_without_videos_is_a_video_error(capsys, small, tmp_path):

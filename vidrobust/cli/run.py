@@ -90,6 +90,11 @@ def run(
         (SLOTS[name], _value(name, value)) for name, value in options.items() if value is not None
     ]
     base = None if config else _base(options["out"] if resume else None)
+    if options["epsilon"] and isinstance(_constraint(load_config(config, base=base)), list):
+        raise ConfigError(
+            "--epsilon sets one L-infinity radius, but the config joins several constraints",
+            hint="set them all: --set threat.constraint='[{use = \"linf\", epsilon = 0.05}, ...]'",
+        )
     merged = load_config(config, [*overrides, *sets], base=base)
     plan = resolve(merged, app.host)
     if resume and plan.run.out is None:
@@ -136,6 +141,11 @@ def _base(out: str | int | None) -> Mapping[str, Any]:
 
 def _value(name: str, value: str | int) -> object:
     return {"use": "linf", "epsilon": value} if name == "epsilon" else value
+
+
+def _constraint(config: Mapping[str, Any]) -> object:
+    threat = config.get("threat")
+    return threat.get("constraint") if isinstance(threat, dict) else None
 
 
 def _show(app: App, folder: RunFolder, *, as_json: bool) -> None:
