@@ -216,8 +216,8 @@ def records() -> str:
         "| `videos.jsonl` | One line per finished video, appended and flushed. |",
         "| `clips/<key>.npz` | `clean` (uint8 where that is exact, else float32) and `adversarial` (float32), both "
         "`(t, c, h, w)`, of every attacked video; absent with `run.clips = false`. |",
-        "| `trace/<key>.jsonl` | What the parts of an attack noted on a video; absent where they noted nothing. |
-| `journal/<key>.jsonl` | The answers of a video in flight; gone when its line is written. |",
+        "| `trace/<key>.jsonl` | What the parts of an attack noted on a video; absent where they noted nothing. |",
+        "| `journal/<key>.jsonl` | The answers of a video in flight; gone when its line is written. |",
         "",
         "A key that is no plain file name is escaped: everything but letters, digits, `.`, `_` and `-` becomes `%` "
         "and its code. Times are seconds, moments are ISO 8601 in UTC.",
