@@ -12,7 +12,10 @@ import numpy as np
 import tomli_w
 import torch
 
-from vidrobust.bench.config import load_config
+from vidrobust.bench.config import load_config, resolve
+from vidrobust.bench.record import RunFolder
+from vidrobust.bench.runner import Runner, Silent
+from vidrobust.plugin.manager import PluginHost
 from vidrobust.video.encode import write_video
 
 TESTS = Path(__file__).resolve().parent
@@ -41,6 +44,13 @@ def config(videos: Path, out: Path | None, *sets: str, attack: str = "square") -
         "attack": {"use": attack},
     }
     return load_config(None, list(sets), base=base)
+
+
+def run(videos, out, *sets, attack="square", resume=False, host=None, observer=None):
+    host = host or PluginHost()
+    plan = resolve(config(videos, out, *sets, attack=attack), host)
+    runner = Runner(plan, host, RunFolder(out), resume=resume, observer=observer or Silent())
+    return runner.run()
 
 
 def stable(records):

@@ -26,6 +26,7 @@ from vidrobust_estimators.nes import NES
 from vidrobust_reducers.pixels import AllPixels
 
 from vidrobust.attacks import GradientLoop, SignedStep
+from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName, ScoreObjective
 from vidrobust.protocols import DimensionReducer, GradientEstimator
 
@@ -60,6 +61,11 @@ def pgd_nes(
     Returns:
         The gradient loop with these parts.
     """
+    if estimator is not None and (samples, sigma) != (NES.samples, NES.sigma):
+        raise ConfigError(
+            "samples and sigma belong to the default estimator, and another one is given",
+            hint="set attack.estimator.samples and attack.estimator.sigma instead",
+        )
     return GradientLoop(
         objective=lambda task: ScoreObjective(task.goal, objective),
         reducer=reducer or AllPixels(),

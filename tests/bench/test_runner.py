@@ -15,6 +15,7 @@ from whole_runs import (
     config,
     environment,
     journalled,
+    run,
     stable,
     wait_for,
 )
@@ -26,13 +27,6 @@ from vidrobust.errors import ConfigError, ContractError, RecordError, VideoError
 from vidrobust.plugin import Entry, hookimpl
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.types import Query
-
-
-def run(videos, out, *sets, attack="square", resume=False, host=None, observer=None):
-    host = host or PluginHost()
-    plan = resolve(config(videos, out, *sets, attack=attack), host)
-    runner = Runner(plan, host, RunFolder(out), resume=resume, observer=observer or Silent())
-    return runner.run()
 
 
 @pytest.mark.parametrize("attack", ["square", "pgd-nes"])

@@ -38,6 +38,7 @@ def examine_model(
     clips = clips.to(classifier.device)
     scores = classifier(clips)
     return [
+        check_range(clips),
         check_determinism(classifier, clips, scores),
         check_batches(classifier, clips),
         check_scores(scores),
@@ -84,6 +85,18 @@ def check_batches(classifier: Classifier, clips: Tensor) -> Finding:
         return finding("batch invariance", "warn", detail, hint)
     hint = "the clips of a batch influence each other: is batch norm in training mode?"
     return finding("batch invariance", "fail", detail, hint)
+
+
+def check_range(clips: Tensor) -> Finding:
+    """Whether the source's clips `(k, t, c, h, w)` fill the range [0, 1] and no other."""
+    low, high = float(clips.min()), float(clips.max())
+    detail = f"clips from {low:.3g} to {high:.3g}"
+    if low < 0 or high > 1:
+        hint = "a source divides 8-bit pixels by 255; normalisation belongs to the model"
+        return finding("value range", "fail", f"{detail}, expected [0, 1]", hint)
+    if high < 0.05:
+        return finding("value range", "warn", f"{detail}: black?", "divided by 255 twice?")
+    return finding("value range", "ok", detail)
 
 
 def check_scores(scores: Tensor) -> Finding:

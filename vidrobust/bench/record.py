@@ -53,6 +53,8 @@ class VideoRecord(TypedDict):
     sha256: str
     """Of the clean clip's float32 bytes."""
     path: str | None
+    labelled: bool
+    """Whether the source knew the true class; otherwise the model's own answer is attacked."""
     label: int
     """The attacked class: the true one, or the model's own answer where the source knows none."""
     clean_label: int | None
@@ -167,6 +169,17 @@ class RunFolder:
         finally:
             lock.release()
             (self.path / LOCK).unlink(missing_ok=True)
+
+    def discard_if_empty(self) -> None:
+        """Take back a run that was refused before its first record, so that its name is free
+        again.
+        """
+        if self.videos_path.exists():
+            return
+        for path in (self.path / "journal").glob("*.jsonl"):
+            path.unlink()
+        self.drop_empty_journal()
+        self.manifest_path.unlink(missing_ok=True)
 
     def drop_empty_journal(self) -> None:
         """Remove the folder of journals once no video is in flight."""

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from torch import Tensor
+
 from vidrobust.bench.calibrate import calibrate
 from vidrobust.bench.manifest import fresh_manifest, open_session
 from vidrobust.bench.plan import Plan, config_digest, require_access
@@ -20,7 +22,7 @@ from vidrobust.errors import ConfigError, ModelError, VideoError, VidrobustError
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.protocols import Classifier
 from vidrobust.threat import Oracle, ThreatModel, resolve_class
-from vidrobust.types import Video
+from vidrobust.types import ClipSpec, Video
 
 
 class RunObserver(Protocol):
@@ -97,7 +99,11 @@ class Runner:
         classifier: Classifier = self.plan.model.build()
         videos = self._videos(classifier)
         with self.folder.locked():
-            manifest = self._work(videos, threat, classifier)
+            try:
+                manifest = self._work(videos, threat, classifier)
+            except ConfigError:
+                self.folder.discard_if_empty()
+                raise
         return manifest, self.folder.records()
 
     def _work(
@@ -105,6 +111,8 @@ class Runner:
     ) -> RunManifest:
         """Attack what has no record yet, as the only process at it."""
         manifest = self._earlier()
+        if manifest is not None:
+            manifest["config"] = self.plan.config  # same digest; the limit may have grown
         done = {record["key"] for record in self.folder.records()} if manifest else set()
         batch = self._batch_size(classifier, manifest)
         if manifest is None:
@@ -184,12 +192,23 @@ class Runner:
         paths = {video.key: video.path for video in videos}
         finished = drive(sessions, oracle, window=self.plan.run.window, watch=self.observer.working)
         for session in finished:
+            self._stop_if_hopeless(session)
             self._first_error = self._first_error or session.outcome.exception
             clip = self._keep_clip(session)
             if session.trace:
                 self.folder.save_trace(session.subject.key, session.trace)
             self._write(finished_record(session, paths[session.subject.key], clip), manifest)
             session.close(discard_journal=True)
+
+    def _stop_if_hopeless(self, session: Session) -> None:
+        """Stop the run where every video would fail alike, and nothing must be recorded.
+
+        An attack that does not repeat itself keeps its journals: they hold answers that were paid
+            for.
+        """
+        error = session.outcome.exception
+        if error is not None and (session.diverged or isinstance(error, ConfigError)):
+            raise error
 
     def _keep_clip(self, session: Session) -> str | None:
         """Store the clips of an attacked video; returns where."""
@@ -217,11 +236,7 @@ class Runner:
                 self._first_error = self._first_error or error
                 self._write(failed_record(video, seed, error), manifest)
                 continue
-            if clean.shape != classifier.spec.shape:
-                raise ModelError(
-                    f"{video.key}: the source gave a clip of shape {tuple(clean.shape)}, "
-                    f"the model takes {classifier.spec.shape}"
-                )
+            check_clip(clean, classifier.spec, video.key)
             label = None
             if video.label is not None:
                 label = resolve_class(video.label, classes, f"label of {video.key!r}")
@@ -272,6 +287,25 @@ class Runner:
         nothing = all(record["status"] == "error" for record in self._written)
         if self._written and nothing and not done and isinstance(self._first_error, VidrobustError):
             raise self._first_error
+
+
+def check_clip(clip: Tensor, spec: ClipSpec, key: str) -> None:
+    """Refuse a source that gives clips of another shape or range than the model takes.
+
+    Raises:
+        ModelError: Names both shapes, or the range.
+    """
+    if clip.shape != spec.shape:
+        raise ModelError(
+            f"{key}: the source gave a clip of shape {tuple(clip.shape)}, "
+            f"the model takes {spec.shape}"
+        )
+    low, high = (float(value) for value in clip.aminmax())
+    if not (low >= 0 and high <= 1):
+        raise ModelError(
+            f"{key}: the source gave values in [{low:g}, {high:g}], clips are in [0, 1]",
+            hint="a source divides 8-bit pixels by 255; normalisation belongs to the model",
+        )
 
 
 def video_seed(run_seed: int, key: str) -> int:

@@ -109,6 +109,7 @@ class Session:
         self.outcome = Outcome(clip=subject.clean)
         self.seconds = 0.0
         self.replayed = 0
+        self.diverged = False
         self.trace: list[dict[str, object]] = []
         self.query: Query | None = Query(subject.clean[None], "candidate")
         self._attack = attack
@@ -181,7 +182,7 @@ class Session:
     def _replay(self, journal: Journal) -> None:
         for entry in journal.replay(self.subject.clean.device):
             if self.query is None:
-                self._fail(self._contract("ended before its journal did: it is not deterministic"))
+                self._diverge("ended before its journal did")
                 return
             buffer = torch.empty_like(self.subject.clean)[None]
             for row in range(len(self.query)):
@@ -189,10 +190,14 @@ class Session:
                 self._fingerprint.update(buffer)
             same = self._fingerprint.digest() == entry.fingerprint
             if not same or len(entry.response) != len(self.query):
-                self._fail(self._contract("is not deterministic: its journal holds another query"))
+                self._diverge("asked another query than its journal holds")
                 return
             self.replayed += len(self.query)
             self._accept(entry.response)
+
+    def _diverge(self, what: str) -> None:
+        self.diverged = True
+        self._fail(self._contract(f"is not deterministic: it {what}"))
 
     def _accept(self, response: Response) -> None:
         assert self.query is not None
@@ -320,7 +325,7 @@ class Session:
 
     def _end(self, status: Status) -> None:
         succeeded = self.outcome.queries_to_success is not None
-        done_well = succeeded and status in ("exhausted", "gave_up")
+        done_well = succeeded and status in ("exhausted", "gave_up", "error")
         self.outcome.status = "success" if done_well else status
         self.query = None
         if self.outcome.distance is None and self._latest is not None:

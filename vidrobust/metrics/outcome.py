@@ -76,7 +76,7 @@ class Summary:
         videos: Videos with a record.
         attacked: Videos that were attacked: neither misclassified nor failed.
         by_status: Videos by status.
-        clean_accuracy: Share of known videos classified correctly.
+        clean_accuracy: Share of labelled videos classified correctly.
         success_rate: FR: successes over attacked.
         queries_mean_successful: QN over successes, up to the first success.
         queries_mean_spent: QN over attacked, as spent.
@@ -149,8 +149,8 @@ def success_rate(records: Iterable[Record]) -> Estimate:
 
 
 def clean_accuracy(records: Iterable[Record]) -> Estimate:
-    """The share of known videos whose clean clip is classified correctly."""
-    known = [r for r in records if r["status"] != "error"]
+    """The share of labelled videos whose clean clip is classified correctly."""
+    known = [r for r in records if r["status"] != "error" and r.get("labelled", True)]
     return rate(sum(r["status"] != "misclassified" for r in known), len(known))
 
 

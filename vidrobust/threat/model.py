@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 import torch
 from annotated_types import Ge
 
-from vidrobust.errors import ConfigError
+from vidrobust.errors import ConfigError, VidrobustError
 from vidrobust.protocols import Constraint
 from vidrobust.threat.constraint import Linf
 from vidrobust.types import Access, Goal, Response, Targeted, Untargeted
@@ -72,7 +72,8 @@ class ThreatModel:
             rng: Draws a random target; used for nothing else.
 
         Raises:
-            ConfigError: If the target is no class of the model, or the video's own.
+            ConfigError: If the target is no class of the model.
+            VidrobustError: If it is the video's own class.
         """
         if self.goal == "untargeted":
             return Untargeted(label)
@@ -92,7 +93,7 @@ class ThreatModel:
             return int(others[-1] if self.target == "least-likely" else others[min(1, count - 2)])
         target = resolve_class(self.target, classes, "threat.target")
         if target == label:
-            raise ConfigError(
+            raise VidrobustError(
                 f"threat.target: class {classes[label]!r} is the video's own",
                 hint="leave such videos out, or use target = 'random'",
             )

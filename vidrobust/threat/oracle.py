@@ -13,6 +13,9 @@ from vidrobust.errors import ModelError
 from vidrobust.protocols import Classifier
 from vidrobust.types import Access, Response
 
+_ROUNDING = 0.02
+"""How far scores may be from probabilities: services round them to two or three digits."""
+
 
 class Oracle:
     """A threat model's answers, with nothing in them that the attacker may not see.
@@ -85,8 +88,15 @@ class Oracle:
                 f"expected {(count, classes)}",
                 hint="do the class list and the checkpoint belong together?",
             )
-        if not math.isfinite(float(scores.sum())):
+        total = float(scores.sum())
+        if not math.isfinite(total):
             raise ModelError("the model answered NaN or infinity", hint="run vidrobust doctor")
+        if abs(total - count) > _ROUNDING * count or float(scores.min()) < -_ROUNDING:
+            raise ModelError(
+                f"the model's scores are no probabilities: {count} rows sum to {total:g}, "
+                f"the smallest score is {float(scores.min()):g}",
+                hint="logits? say so to the adapter (output = 'logits'), or apply a softmax",
+            )
         return scores
 
     def _halve(self, error: BaseException) -> None:
