@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vidrobust.cli.output import App, json_option, pass_app
+from vidrobust.cli.output import HELP, App, json_option, pass_app
 from vidrobust.plugin import KINDS, Kind
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CONSTRAINTS = "constraints"
 """The kind of the core's own components, which `show` knows besides the plugins' kinds."""
 
 
-@click.command("list")
+@click.command("list", context_settings=HELP)
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @json_option
 @pass_app
@@ -49,7 +49,7 @@ def list_command(app: App, kind: Kind | None, *, as_json: bool) -> None:
     app.result(table)
 
 
-@click.command("show")
+@click.command("show", context_settings=HELP)
 @click.argument("name")
 @json_option
 @pass_app
@@ -90,7 +90,7 @@ def show_command(app: App, name: str, *, as_json: bool) -> None:
     app.result(table)
 
 
-@click.command("plugins")
+@click.command("plugins", context_settings=HELP)
 @json_option
 @pass_app
 def plugins_command(app: App, *, as_json: bool) -> None:

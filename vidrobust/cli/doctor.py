@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vidrobust.cli.output import App, json_option, pass_app
+from vidrobust.cli.output import HELP, App, json_option, pass_app
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +23,7 @@ CLIPS = 8
 STYLES = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.option("--model", help="Examine this model too; `vidrobust list models` shows the names.")
 @click.option("--source", help="Examine the model with clips of this source instead of noise.")
 @click.option(

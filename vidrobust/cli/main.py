@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import vidrobust
-from vidrobust.cli.output import App
+from vidrobust.cli.output import HELP, App
 from vidrobust.errors import EXIT_INTERRUPTED, VidrobustError
 
 COMMANDS = {
@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
             app.host.call("vidrobust_commands", cli=self)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings=HELP)
 @click.version_option(vidrobust.__version__, prog_name="vidrobust")
 def cli() -> None:
     """How robust is a video recognition model when an attacker can only query it?

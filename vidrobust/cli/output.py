@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from vidrobust.plugin.manager import PluginHost
 
+HELP = {"help_option_names": ["-h", "--help"]}
+"""Context settings of every command."""
+
 PIPE_WIDTH = 100
 """Columns of a table that does not go to a terminal."""
 

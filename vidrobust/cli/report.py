@@ -8,13 +8,13 @@ from typing import Literal, TypeAlias, get_args
 
 import click
 
-from vidrobust.cli.output import App, json_option, pass_app
+from vidrobust.cli.output import HELP, App, json_option, pass_app
 from vidrobust.errors import RecordError
 
 Form: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
 
 
-@click.command("report")
+@click.command("report", context_settings=HELP)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option(
     "--format",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vidrobust.cli.output import App, json_option, pass_app
+from vidrobust.cli.output import HELP, App, json_option, pass_app
 from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ SLOTS = {
 """Which config key each option sets."""
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--model", metavar="NAME", help="Victim, see `vidrobust list models`.")
 @click.option("--source", metavar="NAME", help="Videos, see `vidrobust list sources`.")

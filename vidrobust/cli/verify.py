@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vidrobust.cli.output import App, json_option, pass_app
+from vidrobust.cli.output import HELP, App, json_option, pass_app
 from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vidrobust.protocols import Classifier, Constraint
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--set",
