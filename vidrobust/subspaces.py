@@ -67,12 +67,6 @@ def lift_and_add(
     out.clamp_(0, 1)
 
 
-def frame_lattice(point: Tensor) -> tuple[int, int, int, int]:
-    """`(t, c, h, w)` of a clip."""
-    t, c, h, w = point.shape
-    return t, c, h, w
-
-
 @dataclass(frozen=True)
 class Pixels:
     """Every value of the clip; `lift` is the identity.

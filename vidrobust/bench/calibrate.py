@@ -34,7 +34,7 @@ def calibrate(
     for size in sizes:
         try:
             clips = torch.rand((size, *classifier.spec.shape), device=device)
-            rate, count = _rate(classifier, clips, seconds)
+            rate, count = clips_per_second(classifier, clips, seconds)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -48,8 +48,16 @@ def calibrate(
     return (min(fit) if fit else 1), spent
 
 
-def _rate(classifier: Classifier, clips: torch.Tensor, seconds: float) -> tuple[float, int]:
-    """Clips per second, the best of a few passes, and the clips spent."""
+def clips_per_second(
+    classifier: Classifier, clips: torch.Tensor, seconds: float
+) -> tuple[float, int]:
+    """Clips per second of one batch size, the best of a few passes, and the clips spent.
+
+    Args:
+        classifier: The victim.
+        clips: One batch `(k, t, c, h, w)`.
+        seconds: Time to spend at least.
+    """
     classifier(clips)
     best, spent, begin = float("inf"), len(clips), time.perf_counter()
     while spent == len(clips) or time.perf_counter() - begin < seconds:

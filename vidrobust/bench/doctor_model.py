@@ -7,12 +7,12 @@ softmax twice, blue taken for red.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from vidrobust.bench.calibrate import clips_per_second
 from vidrobust.bench.doctor import Finding, finding
 from vidrobust.protocols import Classifier
 from vidrobust.threat.oracle import is_out_of_memory
@@ -166,7 +166,8 @@ def check_speed(classifier: Classifier, clips: Tensor, *, seconds: float = 0.3) 
     rates: dict[int, float] = {}
     for size in SPEED_SIZES:
         try:
-            rates[size] = _rate(classifier, clips[torch.arange(size) % len(clips)], seconds)
+            batch = clips[torch.arange(size) % len(clips)]
+            rates[size], _ = clips_per_second(classifier, batch, seconds)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -175,16 +176,6 @@ def check_speed(classifier: Classifier, clips: Tensor, *, seconds: float = 0.3) 
     shown = ", ".join(f"{size}: {rate:.1f}" for size, rate in rates.items())
     hint = f"run.max_batch = {best} is the fastest here"
     return finding("clips per second", "info", f"by batch size: {shown}", hint)
-
-
-def _rate(classifier: Classifier, clips: Tensor, seconds: float) -> float:
-    classifier(clips)
-    best, begin = math.inf, time.perf_counter()
-    while math.isinf(best) or time.perf_counter() - begin < seconds:
-        start = time.perf_counter()
-        classifier(clips).sum().item()
-        best = min(best, time.perf_counter() - start)
-    return len(clips) / best
 
 
 def _labelled(labels: Sequence[int | None], scores: Tensor) -> tuple[Tensor, Tensor]:
