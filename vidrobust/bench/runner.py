@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from torch import Tensor
-
 from vidrobust.bench.calibrate import calibrate
 from vidrobust.bench.manifest import fresh_manifest, open_session
 from vidrobust.bench.plan import Plan, config_digest, require_access
 from vidrobust.bench.record import LOCK, RunFolder, RunManifest, VideoRecord
-from vidrobust.bench.recording import failed_record, finished_record
-from vidrobust.engine import Journal, Session, Subject, drive
-from vidrobust.errors import ConfigError, ModelError, VideoError, VidrobustError
+from vidrobust.bench.worker import Worker
+from vidrobust.engine import Session
+from vidrobust.errors import ConfigError, VideoError, VidrobustError
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.protocols import Classifier
-from vidrobust.threat import Oracle, ThreatModel, resolve_class
-from vidrobust.types import ClipSpec, Video
+from vidrobust.threat import ThreatModel, resolve_class
+from vidrobust.types import Video
 
 
 class RunObserver(Protocol):
@@ -77,7 +73,6 @@ class Runner:
     resume: bool = False
     observer: RunObserver = field(default_factory=Silent)
     _outside: int = field(default=0, init=False)
-    _replayed: int = field(default=0, init=False)
     _written: list[VideoRecord] = field(default_factory=list, init=False)
     _first_error: Exception | None = field(default=None, init=False)
 
@@ -120,20 +115,14 @@ class Runner:
         open_session(manifest)
         self.folder.write_manifest(manifest)
         self.observer.started(manifest, len(videos), len(done))
-        oracle = Oracle(
-            classifier,
-            access=threat.access,
-            top_k=threat.top_k,
-            max_batch=batch,
-            pad=self.plan.run.pad,
-        )
+        worker = Worker(self.plan, threat, classifier, self.folder, max_batch=batch)
         todo = [video for video in videos if video.key not in done]
         begin = time.perf_counter()
         try:
-            self._attack(todo, threat, classifier, oracle, manifest)
-            self._check(manifest, classifier, oracle)
+            self._attack(todo, worker, manifest)
+            self._check(manifest, worker)
         finally:
-            self._close(manifest, oracle, time.perf_counter() - begin)
+            self._close(manifest, worker, time.perf_counter() - begin)
         self._raise_if_nothing_worked(done)
         return manifest
 
@@ -180,76 +169,11 @@ class Runner:
         self._outside += spent
         return size
 
-    def _attack(
-        self,
-        videos: list[Video],
-        threat: ThreatModel,
-        classifier: Classifier,
-        oracle: Oracle,
-        manifest: RunManifest,
-    ) -> None:
-        sessions = self._sessions(videos, threat, classifier, manifest)
-        paths = {video.key: video.path for video in videos}
-        finished = drive(sessions, oracle, window=self.plan.run.window, watch=self.observer.working)
-        for session in finished:
-            self._stop_if_hopeless(session)
-            self._first_error = self._first_error or session.outcome.exception
-            clip = self._keep_clip(session)
-            if session.trace:
-                self.folder.save_trace(session.subject.key, session.trace)
-            self._write(finished_record(session, paths[session.subject.key], clip), manifest)
-            session.close(discard_journal=True)
-
-    def _stop_if_hopeless(self, session: Session) -> None:
-        """Stop the run where every video would fail alike, and nothing must be recorded.
-
-        An attack that does not repeat itself keeps its journals: they hold answers that were paid
-            for.
-        """
-        error = session.outcome.exception
-        if error is not None and (session.diverged or isinstance(error, ConfigError)):
-            raise error
-
-    def _keep_clip(self, session: Session) -> str | None:
-        """Store the clips of an attacked video; returns where."""
-        outcome, subject = session.outcome, session.subject
-        if not self.plan.run.clips or outcome.clip is None or not outcome.attacked:
-            return None
-        return self.folder.save_clip(subject.key, subject.clean, outcome.clip)
-
-    def _sessions(
-        self,
-        videos: list[Video],
-        threat: ThreatModel,
-        classifier: Classifier,
-        manifest: RunManifest,
-    ) -> Iterator[Session]:
-        """A session per video, loaded when the scheduler has room for it."""
-        classes = classifier.spec.classes
-        for video in videos:
-            seed = video_seed(self.plan.run.seed, video.key)
-            try:
-                clean = video.load().to(classifier.device)
-            except Exception as error:  # guard: one session; a source may be foreign code
-                if isinstance(error, VidrobustError) and not isinstance(error, VideoError):
-                    raise
-                self._first_error = self._first_error or error
-                self._write(failed_record(video, seed, error), manifest)
-                continue
-            check_clip(clean, classifier.spec, video.key)
-            label = None
-            if video.label is not None:
-                label = resolve_class(video.label, classes, f"label of {video.key!r}")
-            journal = Journal(self.folder.journal_path(video.key))
-            session = Session(
-                self.plan.attack.build,
-                Subject(video.key, clean, label, classes, seed),
-                threat,
-                journal=journal if self.plan.run.journal else None,
-                component=f"attack {self.plan.attack.name!r}",
-            )
-            self._replayed += session.replayed
-            yield session
+    def _attack(self, videos: list[Video], worker: Worker, manifest: RunManifest) -> None:
+        for done in worker.attack(videos, watch=self.observer.working):
+            self._first_error = self._first_error or done.error
+            self._write(done.record, manifest)
+            done.release()
 
     def _write(self, record: VideoRecord, manifest: RunManifest) -> None:
         self.folder.append(record)
@@ -258,13 +182,13 @@ class Runner:
             self.observer.warned(f"plugin {broken.name!r} failed and is ignored: {broken.error}")
         self.observer.recorded(record)
 
-    def _check(self, manifest: RunManifest, classifier: Classifier, oracle: Oracle) -> None:
+    def _check(self, manifest: RunManifest, worker: Worker) -> None:
         """Self-checks: the count always, re-asked clips unless switched off."""
         from vidrobust.bench.checks import check_count, recheck_clips
 
-        checks = [check_count(oracle.clips_seen, self._replayed, self._written)]
+        checks = [check_count(worker.clips_seen, worker.replayed, self._written)]
         if self.plan.run.checks:
-            found, spent = recheck_clips(self.folder, self._written, classifier)
+            found, spent = recheck_clips(self.folder, self._written, worker.classifier)
             self._outside += spent
             checks.extend(found)
         manifest["checks"] = checks
@@ -273,13 +197,13 @@ class Runner:
                 self.observer.warned(f"self-check {check['name']} failed: {check['detail']}")
         manifest["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
 
-    def _close(self, manifest: RunManifest, oracle: Oracle, seconds: float) -> None:
+    def _close(self, manifest: RunManifest, worker: Worker, seconds: float) -> None:
         session = manifest["sessions"][-1]
         session["seconds"] = round(seconds, 3)
-        session["clips_seen"] = oracle.clips_seen
-        session["clips_replayed"] = self._replayed
+        session["clips_seen"] = worker.clips_seen
+        session["clips_replayed"] = worker.replayed
         session["clips_outside_budget"] = self._outside
-        manifest["environment"]["batching"]["max_batch"] = oracle.max_batch
+        manifest["environment"]["batching"]["max_batch"] = worker.batch_size
         self.folder.drop_empty_journal()
         self.folder.write_manifest(manifest)
 
@@ -287,31 +211,6 @@ class Runner:
         nothing = all(record["status"] == "error" for record in self._written)
         if self._written and nothing and not done and isinstance(self._first_error, VidrobustError):
             raise self._first_error
-
-
-def check_clip(clip: Tensor, spec: ClipSpec, key: str) -> None:
-    """Refuse a source that gives clips of another shape or range than the model takes.
-
-    Raises:
-        ModelError: Names both shapes, or the range.
-    """
-    if clip.shape != spec.shape:
-        raise ModelError(
-            f"{key}: the source gave a clip of shape {tuple(clip.shape)}, "
-            f"the model takes {spec.shape}"
-        )
-    low, high = (float(value) for value in clip.aminmax())
-    if not (low >= 0 and high <= 1):
-        raise ModelError(
-            f"{key}: the source gave values in [{low:g}, {high:g}], clips are in [0, 1]",
-            hint="a source divides 8-bit pixels by 255; normalisation belongs to the model",
-        )
-
-
-def video_seed(run_seed: int, key: str) -> int:
-    """The seed of one video: depends on the run's seed and its key, on nothing else."""
-    digest = hashlib.sha256(f"{run_seed}/{key}".encode()).digest()
-    return int.from_bytes(digest[:6], "big")
 
 
 def default_folder(plan: Plan, root: Path = Path("runs")) -> Path:
