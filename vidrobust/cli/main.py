@@ -20,6 +20,7 @@ from vidrobust.errors import EXIT_INTERRUPTED, VidrobustError
 
 COMMANDS = {
     "run": ("vidrobust.cli.run:run", "Attack videos and write a run folder."),
+    "bench": ("vidrobust.cli.bench:bench", "Run a matrix of models, sources, attacks and goals."),
     "report": ("vidrobust.cli.report:report", "Tables of one or more runs."),
     "verify": ("vidrobust.cli.verify:verify", "Do stored adversarial clips still fool the model?"),
     "list": ("vidrobust.cli.catalogue:list_command", "What can be named in a config."),
