@@ -13,6 +13,7 @@ Implementation details:
 5. `weights = "standardised"` subtracts the mean loss and divides by the standard deviation first.
 6. `weights = "rank"` replaces losses by `rank / (n - 1)` (VBAD, SVA, AstFocus): blind to their
    scale. The sum is not divided by `n sigma`.
+7. `weights = "shared-rank"` does the same, but equal losses share the mean of their ranks (VBAD).
 
 Deviations: sigma is 1e-3 for targeted attacks too, where the AstFocus paper has 1e-6: a change of
 1e-6 is lost in float32 rounding (see docs/attacks/pgd-nes.md).
@@ -31,6 +32,7 @@ from vidrobust.errors import ConfigError
 from vidrobust.protocols import Objective, Subspace
 from vidrobust.subspaces import Antithetic, weighted_sum
 from vidrobust.types import Queries
+from vidrobust_estimators.ranks import rank_weights
 
 
 @dataclass
@@ -40,12 +42,12 @@ class NES:
     Args:
         samples: Probes per estimate, `n` in the papers; even.
         sigma: Size of the finite difference in pixel units, `Delta` in AstFocus.
-        weights: How losses weigh the directions: `raw`, `standardised` or `rank`.
+        weights: How losses weigh the directions: `raw`, `standardised`, `rank` or `shared-rank`.
     """
 
     samples: Annotated[int, Ge(2)] = 60
     sigma: Annotated[float, Gt(0)] = 1e-3
-    weights: Literal["raw", "standardised", "rank"] = "raw"
+    weights: Literal["raw", "standardised", "rank", "shared-rank"] = "raw"
 
     def __post_init__(self) -> None:
         if self.samples < 2 or self.samples % 2:
@@ -66,8 +68,9 @@ class NES:
     def _weigh(self, losses: Tensor) -> Tensor:
         """`(n,)` weights of `(n,)` losses."""
         if self.weights == "rank":
-            ranks = losses.argsort(stable=True).argsort(stable=True)
-            return ranks.to(losses.dtype) / (len(losses) - 1)
+            return rank_weights(losses)
+        if self.weights == "shared-rank":
+            return rank_weights(losses, "mean")
         if self.weights == "standardised":
             losses = (losses - losses.mean()) / losses.std().clamp_min(1e-12)
         return losses / (len(losses) * self.sigma)
