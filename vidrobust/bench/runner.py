@@ -12,6 +12,7 @@ from vidrobust.bench.calibrate import calibrate
 from vidrobust.bench.manifest import fresh_manifest, open_session
 from vidrobust.bench.plan import Plan, config_digest, require_access
 from vidrobust.bench.record import LOCK, RunFolder, RunManifest, VideoRecord
+from vidrobust.bench.resume import require_same_config
 from vidrobust.bench.worker import Worker
 from vidrobust.engine import Session
 from vidrobust.errors import ConfigError, VideoError, VidrobustError
@@ -107,7 +108,8 @@ class Runner:
         """Attack what has no record yet, as the only process at it."""
         manifest = self._earlier()
         if manifest is not None:
-            manifest["config"] = self.plan.config  # same digest; the limit may have grown
+            manifest["config"] = self.plan.config  # the limit may have grown
+            manifest["config_sha256"] = config_digest(self.plan)
         done = {record["key"] for record in self.folder.records()} if manifest else set()
         batch = self._batch_size(classifier, manifest)
         if manifest is None:
@@ -137,10 +139,7 @@ class Runner:
                 hint="go on where it stopped with --resume, or choose another --out",
             )
         manifest = self.folder.manifest()
-        if manifest["config_sha256"] != config_digest(self.plan):
-            raise ConfigError(
-                f"{path} was made with another config", hint=_difference(manifest, self.plan)
-            )
+        require_same_config(manifest, self.plan, self.host, path)
         return manifest
 
     def _videos(self, classifier: Classifier) -> list[Video]:
@@ -219,17 +218,3 @@ def default_folder(plan: Plan, root: Path = Path("runs")) -> Path:
     return root / f"{stamp}-{plan.attack.name}-{plan.model.name}".replace("/", "-").replace(
         "runs-", "runs/", 1
     )
-
-
-def _difference(manifest: RunManifest, plan: Plan) -> str:
-    """The first key in which two configs differ, as a hint."""
-    old, new = manifest["config"], plan.config
-    for table in sorted(set(old) | set(new)):
-        before, after = old.get(table, {}), new.get(table, {})
-        for key in sorted(set(before) | set(after)):
-            if before.get(key) != after.get(key):
-                return (
-                    f"{table}.{key} was {before.get(key)!r} and is now {after.get(key)!r}; "
-                    "give the old config, or another --out"
-                )
-    return "the versions of its parts differ; choose another --out"

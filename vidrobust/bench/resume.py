@@ -1,0 +1,49 @@
+"""May a run folder be gone on with under this plan? What `--resume` compares."""
+
+from __future__ import annotations
+
+from vidrobust.bench.plan import Plan, config_digest
+from vidrobust.bench.record import RunManifest
+from vidrobust.bench.resolve import resolve
+from vidrobust.errors import ConfigError, VidrobustError
+from vidrobust.plugin.manager import PluginHost
+
+
+def require_same_config(manifest: RunManifest, plan: Plan, host: PluginHost, where: object) -> None:
+    """Refuse to go on with a run that was made with another config.
+
+    A key that the recorded config does not have, because its component did not have it yet, counts
+    as its default: the recorded config is resolved again before it is compared.
+
+    Args:
+        manifest: Of the run to resume.
+        plan: What is asked for now.
+        host: Finds the components that the recorded config names.
+        where: The run folder, for the message.
+
+    Raises:
+        ConfigError: Names the first key that differs.
+    """
+    wanted = config_digest(plan)
+    if manifest["config_sha256"] == wanted:
+        return
+    try:
+        earlier = resolve(manifest["config"], host)
+    except VidrobustError:  # names what this installation does not have: another config for sure
+        earlier = None
+    if earlier is None or config_digest(earlier) != wanted:
+        raise ConfigError(f"{where} was made with another config", hint=_difference(manifest, plan))
+
+
+def _difference(manifest: RunManifest, plan: Plan) -> str:
+    """The first key in which two configs differ, as a hint."""
+    old, new = manifest["config"], plan.config
+    for table in sorted(set(old) | set(new)):
+        before, after = old.get(table, {}), new.get(table, {})
+        for key in sorted(set(before) | set(after)):
+            if before.get(key) != after.get(key):
+                return (
+                    f"{table}.{key} was {before.get(key)!r} and is now {after.get(key)!r}; "
+                    "give the old config, or another --out"
+                )
+    return "the versions of its parts differ; choose another --out"
