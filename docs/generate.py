@@ -118,8 +118,9 @@ def config() -> str:
     ]
     titles = {"threat-models": "[threat]", "attacks": "[attack]", "models": "[model]"}
     titles |= {"sources": "[source]", "estimators": "[attack.estimator]"}
-    titles |= {"reducers": "[attack.reducer]"}
-    for kind in ("models", "sources", "threat-models", "attacks", "estimators", "reducers"):
+    titles |= {"reducers": "[attack.reducer]", "features": "[attack.reducer.features]"}
+    kinds = ("models", "sources", "threat-models", "attacks", "estimators", "reducers", "features")
+    for kind in kinds:
         assert kind in KINDS
         lines += ["", f"## `{titles[kind]}`"]
         if kind == "threat-models":

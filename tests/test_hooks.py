@@ -1,4 +1,4 @@
-"""Each of the eight hooks, implemented by a small plugin and used through the door it opens."""
+"""Each of the nine hooks, implemented by a small plugin and used through the door it opens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vidrobust.protocols import Objective, Subspace, Task
 from vidrobust.subspaces import Pixels, Rows
 from vidrobust.testing import LinearVictim
 from vidrobust.threat import Linf, ThreatModel
-from vidrobust.types import Access, ClipSpec, Queries, Query, Response, Video
+from vidrobust.types import Access, ClipSpec, Features, Queries, Query, Response, Video
 
 
 @dataclass
@@ -58,6 +58,17 @@ class Everywhere:
 
 
 @dataclass
+class Brightness:
+    """One channel, one cell: the mean of the frame."""
+
+    name: ClassVar[str] = "brightness"
+    channels: ClassVar[int] = 1
+
+    def __call__(self, clip: Tensor) -> Features:
+        return Features.of(clip.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1))
+
+
+@dataclass
 class Shrug:
     """An attack that asks the clean clip again and gives up."""
 
@@ -86,7 +97,7 @@ def strict() -> ThreatModel:
 
 
 class Everything:
-    """A plugin that implements all eight hooks."""
+    """A plugin that implements all nine hooks."""
 
     def __init__(self) -> None:
         self.done: list[tuple[str, str]] = []
@@ -102,6 +113,10 @@ class Everything:
     @hookimpl
     def vidrobust_reducers(self) -> Iterable[Entry]:
         yield Entry("everywhere", Everywhere, "reduces nothing")
+
+    @hookimpl
+    def vidrobust_features(self) -> Iterable[Entry]:
+        yield Entry("brightness", Brightness, "the mean of each frame")
 
     @hookimpl
     def vidrobust_attacks(self) -> Iterable[Entry]:
@@ -185,6 +200,16 @@ def test_vidrobust_reducers_fill_the_slot_of_an_attack(host, tmp_path):
 
     assert manifest["components"]["attack.reducer"]["name"] == "everywhere"
     assert all(record["queries"] > 4 for record in records)
+
+
+def test_vidrobust_features_are_what_the_agents_of_astfocus_see(host, tmp_path):
+    small = ("patch=9", "grid=3", "hidden=8", "features.use=brightness")
+    sets = [f"attack.reducer.{key}" for key in ("use=astfocus", *small)]
+    manifest, _ = run(host, tmp_path / "run", "attack.use=astfocus", "attack.samples=4", *sets)
+
+    assert manifest["components"]["attack.reducer.features"]["plugin"] == "everything"
+    trace = RunFolder(tmp_path / "run").load_trace("toy-0")
+    assert trace[0]["features"] == "brightness"
 
 
 def test_vidrobust_commands_adds_a_command(host, monkeypatch, capsys):

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from vidrobust.types import Access, ClipBatch, ClipSpec, Goal, Queries, Response, Video
+from vidrobust.types import Access, ClipBatch, ClipSpec, Features, Goal, Queries, Response, Video
 
 
 @runtime_checkable
@@ -90,6 +90,7 @@ class Task:
         budget: The query budget of the video, the clean query included; schedules may use it.
         start: A clip to start from instead of `clean`, where an attack takes one.
         note: Takes values worth keeping (rewards, chosen frames), JSON-able; they go to the trace.
+            A text under `notice` is also shown to the user, once per run.
     """
 
     key: str
@@ -191,6 +192,27 @@ class DimensionReducer(Protocol):
 
     def feedback(self, loss: float | None, response: Response) -> None:
         """Learn from the answer to each candidate; `loss` is None under label access."""
+        ...
+
+
+@runtime_checkable
+class FrameFeatures(Protocol):
+    """Turns a clip into features of its frames, without asking the victim anything."""
+
+    @property
+    def name(self) -> str:
+        """What records call it."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """`C` of `Features`."""
+        ...
+
+    def __call__(self, clip: Tensor) -> Features:
+        """Features of `clip` `(t, c, h, w)` in `[0, 1]`, on its device, without gradients; never
+        writes to it.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import torch
@@ -146,6 +147,24 @@ Goal: TypeAlias = Untargeted | Targeted
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """What a network, or a statistic, sees of a clip frame by frame.
+
+    Args:
+        maps: `(t, C, s_h, s_w)` float32 features of each cell of each frame.
+        pooled: `(t, C)` float32, the mean over the cells.
+    """
+
+    maps: Tensor
+    pooled: Tensor
+
+    @classmethod
+    def of(cls, maps: Tensor) -> Features:
+        """The features with these `maps`."""
+        return cls(maps, maps.mean(dim=(2, 3)))
+
+
+@dataclass(frozen=True, slots=True)
 class ClipSpec:
     """The clip a threat model takes, and the classes it answers.
 
@@ -155,6 +174,10 @@ class ClipSpec:
         height: `h` in pixels.
         width: `w` in pixels.
         resize: Short side in pixels to which a video is resized before the centre crop.
+        forwards: Forward passes of the network that one query costs: clips of a video times crops
+            of a frame, where a decision is an average over such views.
+        read: How a video file becomes a clip, where the model's own pipeline says so (it raises
+            `VideoError`); None leaves it to the source.
     """
 
     classes: tuple[str, ...]
@@ -162,6 +185,8 @@ class ClipSpec:
     height: int = 112
     width: int = 112
     resize: int = 128
+    forwards: int = 1
+    read: Callable[[Path], Tensor] | None = field(default=None, compare=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

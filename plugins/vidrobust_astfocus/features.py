@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
 
 import torch
 
 from vidrobust.errors import ConfigError
-from vidrobust_astfocus.frame_features import Features, FrameFeatures
+from vidrobust.protocols import FrameFeatures
 from vidrobust_astfocus.grid_features import GridFeatures
 from vidrobust_astfocus.mobilenet_features import MobileNetFeatures
-
-__all__ = ["Choice", "FeatureName", "Features", "FrameFeatures", "choose_features"]
-
-FeatureName: TypeAlias = Literal["auto", "mobilenet_v2", "grid"]
 
 _SITE = "https://download.pytorch.org/models"
 _CHECKPOINTS = ("mobilenet_v2-b0353104.pth", "mobilenet_v2-7ebf99e0.pth")
@@ -33,59 +28,53 @@ class Choice:
     Args:
         features: Turns a clip into features.
         reason: Half a sentence for the reader of a log.
+        automatic: Whether nobody asked for them.
     """
 
     features: FrameFeatures
     reason: str
-
-    @property
-    def name(self) -> str:
-        """`mobilenet_v2` or `grid`, never `auto`."""
-        return self.features.name
+    automatic: bool = True
 
 
-def choose_features(
-    name: FeatureName = "auto", weights: Path | None = None, *, normalise: bool = True
-) -> Choice:
-    """Frame features by name.
+def choose_features(asked: FrameFeatures | None, *, normalise: bool = True) -> Choice:
+    """The features asked for, else MobileNetV2 where its weights are at hand, else `grid`.
+
+    Never downloads.
 
     Args:
-        name: `mobilenet_v2` takes the file given, else torchvision's ImageNet checkpoint, which it
-            downloads if need be. `grid` needs no weights. `auto` takes MobileNetV2 where weights
-            are at hand and never downloads.
-        weights: MobileNetV2 in torchvision's key layout; not used by `grid`.
+        asked: None chooses.
         normalise: By ImageNet's mean and deviation; off for the released code's behaviour.
-
-    Raises:
-        ConfigError: If the name is unknown, the file is missing, or nothing could be downloaded.
     """
-    if name not in get_args(FeatureName):
-        known = ", ".join(get_args(FeatureName))
-        raise ConfigError(f"features: expected one of {known}, got {name!r}")
-    if name == "grid":
-        return Choice(GridFeatures(), "asked for")
-    if weights is not None:
-        return Choice(_mobilenet(weights, normalise), f"weights {weights.name} were given")
+    if asked is not None:
+        return Choice(asked, "asked for", automatic=False)
     stored = _stored()
     if stored is not None:
-        return Choice(_mobilenet(stored, normalise), f"{stored.name} is in torch's cache")
-    if name == "mobilenet_v2":
-        return Choice(_mobilenet(_download(), normalise), "asked for; weights were downloaded")
+        return Choice(MobileNetFeatures(stored, normalise), f"{stored.name} is in torch's cache")
     return Choice(
         GridFeatures(),
-        "no MobileNetV2 weights at hand; give weights = a file, or features = 'mobilenet_v2' to "
-        "download them",
+        "no MobileNetV2 weights at hand; name a file with features = { use = 'mobilenet-v2', "
+        "weights = ... }, or leave weights out to download them",
     )
 
 
-def _mobilenet(weights: Path, normalise: bool) -> MobileNetFeatures:
-    """The features of a file that is there."""
-    if not weights.is_file():
+def mobilenet_v2(weights: Path | None = None, *, normalise: bool = True) -> MobileNetFeatures:
+    """Features of MobileNetV2 trained on ImageNet.
+
+    Args:
+        weights: safetensors, or a checkpoint of torchvision; None takes torchvision's from torch's
+            cache and downloads it there if need be.
+        normalise: By ImageNet's mean and deviation; the released code of AstFocus does not.
+
+    Raises:
+        ConfigError: If the file is missing, or nothing could be downloaded.
+    """
+    path = weights or _stored() or _download()
+    if not path.is_file():
         raise ConfigError(
-            f"features: no weights at {weights}",
-            hint="expected MobileNetV2 in torchvision's key layout; features = 'grid' needs none",
+            f"weights: there is no file {path}",
+            hint="expected MobileNetV2 in torchvision's key layout; the features 'grid' need none",
         )
-    return MobileNetFeatures(weights, normalise)
+    return MobileNetFeatures(path, normalise)
 
 
 def _folder() -> Path:
@@ -109,7 +98,7 @@ def _download() -> Path:
         torch.hub.download_url_to_file(f"{_SITE}/{name}", str(path), checksum, progress=False)
     except (OSError, RuntimeError) as error:
         raise ConfigError(
-            f"features: {name} could not be fetched from {_SITE}: {error}",
-            hint="give weights = a file of MobileNetV2, or features = 'grid'",
+            f"weights: {name} could not be fetched from {_SITE}: {error}",
+            hint="give weights = a file of MobileNetV2, or use the features 'grid'",
         ) from error
     return path

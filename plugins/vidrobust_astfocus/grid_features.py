@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidrobust_astfocus.frame_features import Features
+from vidrobust.types import Features
 
 DIRECTIONS = 8
 """Bins of a histogram of directions."""
@@ -44,8 +45,8 @@ class GridFeatures:
     """
 
     cell: int = 32
-    name: str = "grid"
-    channels: int = 46
+    name: ClassVar[str] = "grid"
+    channels: ClassVar[int] = 46
 
     @torch.no_grad()
     def __call__(self, clip: Tensor) -> Features:

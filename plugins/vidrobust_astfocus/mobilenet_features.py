@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -31,7 +32,7 @@ from vidrobust_zoo.networks.blocks import Normalise, fold_batch_norms
 from vidrobust_zoo.networks.mobilenet import MobileNet, convolution
 
 from vidrobust.errors import ConfigError
-from vidrobust_astfocus.frame_features import Features
+from vidrobust.types import Features
 
 _HEAD = "classifier."
 
@@ -47,8 +48,8 @@ class MobileNetFeatures:
 
     weights: Path
     normalise: bool = True
-    name: str = "mobilenet_v2"
-    channels: int = 1280
+    name: ClassVar[str] = "mobilenet-v2"
+    channels: ClassVar[int] = 1280
 
     @torch.no_grad()
     def __call__(self, clip: Tensor) -> Features:

@@ -6,8 +6,8 @@ Implementation details:
    section 4.5).
 2. Signed step of 0.01 untargeted and 0.03 targeted inside the epsilon box (Eq. 1; released code for
    the sizes).
-3. The step is halved after `patience` candidates without progress: the released code halves on
-   progress.
+3. The step is halved after `patience` candidates without progress, to at least 0.001 untargeted and
+   0.0024 targeted: the released code halves on progress.
 """
 
 from __future__ import annotations
@@ -18,17 +18,23 @@ from annotated_types import Ge, Gt, Lt
 from vidrobust_estimators.nes import NES
 
 from vidrobust.attacks import GradientLoop, SignedStep
+from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName, ScoreObjective
-from vidrobust.protocols import DimensionReducer, GradientEstimator
+from vidrobust.protocols import DimensionReducer, GradientEstimator, Objective, Task
+from vidrobust.types import Targeted
 from vidrobust_astfocus.reducer import AstFocus
+
+STEPS = {"untargeted": (0.01, 0.001), "targeted": (0.03, 0.0024)}
+"""First step and its floor, of the released code."""
 
 
 def astfocus(
     samples: Annotated[int, Ge(2)] = 60,
     sigma: Annotated[float, Gt(0)] = 1e-3,
-    step_size: Annotated[float, Gt(0)] = 0.01,
-    step_floor: Annotated[float, Ge(0)] = 0.001,
+    step_size: Annotated[float, Gt(0)] | None = None,
+    step_floor: Annotated[float, Ge(0)] | None = None,
     patience: Annotated[int, Ge(0)] = 20,
+    signed: bool = True,
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0,
     objective: ObjectiveName = "margin",
     estimator: GradientEstimator | None = None,
@@ -39,9 +45,11 @@ def astfocus(
     Args:
         samples: Probes per estimate, `n`.
         sigma: Finite difference in pixel units, `Delta`.
-        step_size: Signed step in pixel units, `alpha`; the released code has 0.03 for targets.
-        step_floor: The step is never halved below this.
+        step_size: Signed step in pixel units, `alpha`; None is 0.01, and 0.03 for a target.
+        step_floor: The step is never halved below this; None is 0.001, and 0.0024 for a target.
         patience: Candidates without progress before the step is halved; 0 never halves.
+        signed: Step along the sign (Eq. 1), or along the estimate scaled to unit mean absolute
+            value; the estimator `zoo` wants the latter.
         momentum: Share of the previous direction kept while the boxes keep their number.
         objective: What is minimised, see `vidrobust.objectives.ScoreObjective`.
         estimator: Replaces NES (Fig. 12); `samples` and `sigma` are then its own affair.
@@ -50,11 +58,31 @@ def astfocus(
     Returns:
         The gradient loop with these parts.
     """
+    if estimator is not None and (samples, sigma) != (NES.samples, NES.sigma):
+        raise ConfigError(
+            "samples and sigma belong to the default estimator, and another one is given",
+            hint="set attack.estimator.samples and attack.estimator.sigma instead",
+        )
+    size, floor = STEPS["untargeted"]
+    update = SignedStep(
+        step_size=size if step_size is None else step_size,
+        floor=min(floor, step_size or floor) if step_floor is None else step_floor,
+        momentum=momentum,
+        patience=patience,
+        signed=signed,
+    )
+
+    def begin(task: Task) -> Objective:
+        """The objective; a target changes what was left to us of the step."""
+        if isinstance(task.goal, Targeted):
+            size, floor = STEPS["targeted"]
+            update.step_size = size if step_size is None else step_size
+            update.floor = min(floor, update.step_size) if step_floor is None else step_floor
+        return ScoreObjective(task.goal, objective)
+
     return GradientLoop(
-        objective=lambda task: ScoreObjective(task.goal, objective),
+        objective=begin,
         reducer=reducer or AstFocus(),
         estimator=estimator or NES(samples=samples, sigma=sigma),
-        update=SignedStep(
-            step_size=step_size, floor=step_floor, momentum=momentum, patience=patience
-        ),
+        update=update,
     )

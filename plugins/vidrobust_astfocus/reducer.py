@@ -21,14 +21,13 @@ Implementation details:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from vidrobust.protocols import Objective, Subspace, Task
+from vidrobust.protocols import FrameFeatures, Objective, Subspace, Task
 from vidrobust.subspaces import Noise, Patch, Patches
 from vidrobust.types import Queries, Response
 from vidrobust_astfocus import rewards as earn
@@ -54,8 +53,8 @@ class AstFocus:
         key_frames: Key frames wanted, `L` in the paper.
         patch: Side of a box in pixels; None is 65 of 112, in proportion.
         grid: Corners per axis.
-        features: What the agents see: `auto`, `mobilenet_v2` or `grid`.
-        weights: ImageNet MobileNetV2 weights (safetensors); None looks for torchvision's.
+        features: What the agents see; None takes `mobilenet-v2` where torchvision's weights are in
+            torch's cache, else `grid`, and says so.
         rate: Learning rate of the agents.
         epochs: Passes over each iteration's trajectory.
         hidden: Size of the agents' LSTMs.
@@ -69,8 +68,7 @@ class AstFocus:
     key_frames: Annotated[int, Ge(1)] = 10
     patch: Annotated[int, Ge(1)] | None = None
     grid: Annotated[int, Ge(2)] = 7
-    features: Literal["auto", "mobilenet_v2", "grid"] = "auto"
-    weights: Path | None = None
+    features: FrameFeatures | None = None
     rate: Annotated[float, Gt(0)] = 3e-3
     epochs: Annotated[int, Ge(1)] = 4
     hidden: Annotated[int, Ge(8)] = 128
@@ -130,7 +128,7 @@ class AstFocus:
         self._boxes = grid_boxes(h, w, self.patch, self.grid)
         if "agent" not in (self.spatial, self.temporal):
             return
-        choice = choose_features(self.features, self.weights)
+        choice = choose_features(self.features)
         seen = choice.features(task.clean)
         pooled = seen.pooled
         unit = torch.nn.functional.normalize(pooled, dim=1)
@@ -141,7 +139,10 @@ class AstFocus:
         self._learner = Learner(view, settings, key_frames=self.key_frames, seed=seed)
         self._edges = ObjectnessCache(task.clean, self._boxes)
         self._unit = unit
-        task.note({"features": choice.name, "why": choice.reason})
+        note = {"features": choice.features.name, "why": choice.reason}
+        if choice.automatic:
+            note["notice"] = f"astfocus sees frames through {note['features']}: {note['why']}"
+        task.note(note)
 
     def _key_frames(self, frames: int, rng: torch.Generator) -> Tensor:
         """`(t,)` bool: the frames this iteration probes."""

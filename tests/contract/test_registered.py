@@ -18,10 +18,13 @@ from vidrobust.threat import CONSTRAINTS, L2, Box, Frames, Linf
 
 HOST = PluginHost()
 
-SMALL = {"random": {"frames": 3, "patch": 9}}
+SMALL = {
+    ("reducers", "random"): {"frames": 3, "patch": 9},
+    ("reducers", "astfocus"): {"key_frames": 3, "patch": 9, "grid": 3, "hidden": 8},
+}
 """Settings that fit the toy victim's 4 x 16 x 16 clips."""
 
-GENEROUS = {"pgd-nes": {"slack": 6.0}}
+GENEROUS = {"pgd-nes": {"slack": 6.0}, "astfocus": {"slack": 6.0}}
 """Attacks that need more than three times the smallest epsilon within 6000 queries."""
 
 
@@ -30,7 +33,7 @@ def names(kind: Kind) -> list[str]:
 
 
 def build(kind: Kind, name: str):
-    return HOST.find(kind, name).load()(**SMALL.get(name, {}))
+    return HOST.find(kind, name).load()(**SMALL.get((kind, name), {}))
 
 
 class TestEstimators(EstimatorContract):

@@ -25,6 +25,7 @@ NO_DEFAULT: Any = inspect.Parameter.empty
 SLOTS: Mapping[str, str] = {
     "GradientEstimator": "estimators",
     "DimensionReducer": "reducers",
+    "FrameFeatures": "features",
     "Classifier": "models",
     "Source": "sources",
     "Attack": "attacks",

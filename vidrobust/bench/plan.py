@@ -25,6 +25,7 @@ _CONTRACTS: Mapping[str, str] = {
     "attacks": "Attack",
     "estimators": "GradientEstimator",
     "reducers": "DimensionReducer",
+    "features": "FrameFeatures",
     "models": "Classifier",
     "sources": "Source",
 }

@@ -75,6 +75,7 @@ class Runner:
     observer: RunObserver = field(default_factory=Silent)
     _outside: int = field(default=0, init=False)
     _written: list[VideoRecord] = field(default_factory=list, init=False)
+    _noticed: set[str] = field(default_factory=set, init=False)
     _first_error: Exception | None = field(default=None, init=False)
 
     def run(self) -> tuple[RunManifest, list[VideoRecord]]:
@@ -169,10 +170,18 @@ class Runner:
         return size
 
     def _attack(self, videos: list[Video], worker: Worker, manifest: RunManifest) -> None:
-        for done in worker.attack(videos, watch=self.observer.working):
+        for done in worker.attack(videos, watch=self._watch):
             self._first_error = self._first_error or done.error
             self._write(done.record, manifest)
             done.release()
+
+    def _watch(self, sessions: list[Session]) -> None:
+        """Pass on what components want the user to know, each text once, and draw progress."""
+        for notice in (text for session in sessions for text in session.notices):
+            if notice not in self._noticed:
+                self._noticed.add(notice)
+                self.observer.warned(notice)
+        self.observer.working(sessions)
 
     def _write(self, record: VideoRecord, manifest: RunManifest) -> None:
         self.folder.append(record)

@@ -111,6 +111,7 @@ class Session:
         self.replayed = 0
         self.diverged = False
         self.trace: list[dict[str, object]] = []
+        self.notices: list[str] = []
         self.query: Query | None = Query(subject.clean[None], "candidate")
         self._attack = attack
         self._component = component
@@ -264,6 +265,8 @@ class Session:
 
     def _note(self, values: Mapping[str, object]) -> None:
         """Keep what a component finds worth keeping, with the queries spent so far."""
+        if isinstance(notice := values.get("notice"), str):
+            self.notices.append(notice)
         self.trace.append({"queries": self.outcome.queries, **values})
 
     def _resume(self, response: Response | None) -> None:

@@ -17,11 +17,14 @@ import pluggy
 
 hookimpl = pluggy.HookimplMarker("vidrobust")
 
-Kind: TypeAlias = Literal["attacks", "estimators", "reducers", "models", "sources", "threat-models"]
+Kind: TypeAlias = Literal[
+    "attacks", "estimators", "reducers", "features", "models", "sources", "threat-models"
+]
 KINDS: tuple[Kind, ...] = (
     "attacks",
     "estimators",
     "reducers",
+    "features",
     "models",
     "sources",
     "threat-models",

@@ -1,4 +1,4 @@
-"""The eight hooks a plugin may implement. The first six yield `Entry` values; see `Entry` for an
+"""The nine hooks a plugin may implement. The first seven yield `Entry` values; see `Entry` for an
 example.
 
 Within API 1 hooks only grow: a new hook or a new argument is a minor change, anything else waits
@@ -36,6 +36,14 @@ def vidrobust_estimators() -> Iterable[Entry]:
 @hookspec
 def vidrobust_reducers() -> Iterable[Entry]:
     """Offer dimension reducers: classes that follow `vidrobust.protocols.DimensionReducer`."""
+    return ()
+
+
+@hookspec
+def vidrobust_features() -> Iterable[Entry]:
+    """Offer frame features: classes or functions that give a
+    `vidrobust.protocols.FrameFeatures`.
+    """
     return ()
 
 

@@ -13,12 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from vidrobust_astfocus.features import FrameFeatures, choose_features
+from vidrobust_astfocus.features import choose_features, mobilenet_v2
 from vidrobust_astfocus.grid_features import GridFeatures
 from vidrobust_astfocus.mobilenet_features import MobileNetFeatures, load_mobilenet
 from vidrobust_zoo.networks.mobilenet import MobileNet, convolution
 
 from vidrobust.errors import ConfigError
+from vidrobust.protocols import FrameFeatures
 from vidrobust.types import ClipSpec
 from vidrobust.video.io import read_clip
 
@@ -163,28 +164,27 @@ def test_a_broken_file_is_refused(tmp_path: Path, name: str) -> None:
         load_mobilenet(tmp_path / name, CPU)
 
 
-def test_auto_takes_the_file_it_is_given(weights: Path) -> None:
-    choice = choose_features("auto", weights)
-    assert choice.name == "mobilenet_v2"
-    assert choice.reason == "weights random.safetensors were given"
+def test_what_is_asked_for_is_taken(weights: Path) -> None:
+    asked = mobilenet_v2(weights)
+    choice = choose_features(asked)
+    assert choice.features is asked
+    assert not choice.automatic
 
 
 def test_auto_takes_a_checkpoint_that_was_downloaded_before(cache: Path) -> None:
     cache.mkdir(parents=True)
     torch.save(random_state(), cache / "mobilenet_v2-b0353104.pth")
-    choice = choose_features()
-    assert choice.name == "mobilenet_v2"
+    choice = choose_features(None)
+    assert choice.features.name == "mobilenet-v2"
+    assert choice.automatic
     assert choice.features(moving()).maps.shape == (4, 1280, 2, 2)
 
 
 def test_auto_takes_the_grid_where_no_weights_are_and_says_so(cache: Path) -> None:
-    choice = choose_features()
-    assert choice.name == "grid"
+    choice = choose_features(None)
+    assert choice.features.name == "grid"
+    assert choice.automatic
     assert choice.reason.startswith("no MobileNetV2 weights at hand")
-
-
-def test_grid_is_taken_when_asked_for(weights: Path) -> None:
-    assert choose_features("grid", weights).name == "grid"
 
 
 def test_mobilenet_without_a_file_downloads_the_checkpoint(
@@ -196,7 +196,7 @@ def test_mobilenet_without_a_file_downloads_the_checkpoint(
         torch.save(random_state(), path)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    assert choose_features("mobilenet_v2").name == "mobilenet_v2"
+    assert mobilenet_v2().name == "mobilenet-v2"
     assert (cache / "mobilenet_v2-b0353104.pth").is_file()
 
 
@@ -206,15 +206,13 @@ def test_a_failed_download_says_what_to_do(cache: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     with pytest.raises(ConfigError, match="could not be fetched") as caught:
-        choose_features("mobilenet_v2")
-    assert "features = 'grid'" in caught.value.hint
+        mobilenet_v2()
+    assert "'grid'" in caught.value.hint
 
 
-def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no weights at"):
-        choose_features("auto", tmp_path / "none.safetensors")
-    with pytest.raises(ConfigError, match="expected one of auto, mobilenet_v2, grid"):
-        choose_features("resnet")  # type: ignore[arg-type]
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="weights: there is no file"):
+        mobilenet_v2(tmp_path / "none.safetensors")
 
 
 def piano(shared: Path, size: int = 224) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from vidrobust_astfocus.grid_features import GridFeatures
 from vidrobust_astfocus.recipe import astfocus
 from vidrobust_astfocus.reducer import AstFocus
 
@@ -11,7 +12,7 @@ from vidrobust.engine import Session, Subject, drive
 from vidrobust.testing import LinearVictim, ReducerContract
 from vidrobust.threat import Linf, Oracle, ThreatModel
 
-SMALL = {"patch": 9, "grid": 3, "key_frames": 2, "features": "grid", "hidden": 16}
+SMALL = {"patch": 9, "grid": 3, "key_frames": 2, "hidden": 16}
 
 
 class TestAstFocus(ReducerContract):
@@ -30,7 +31,7 @@ class TestAstFocus(ReducerContract):
         self.settings = request.param
 
     def make(self):
-        return AstFocus(**SMALL, **self.settings)
+        return AstFocus(**SMALL, **self.settings, features=GridFeatures())
 
 
 def attacked(window, *, queries=400, count=4, **kwargs):
@@ -38,7 +39,7 @@ def attacked(window, *, queries=400, count=4, **kwargs):
     threat = ThreatModel(constraint=Linf(0.02), queries=queries)
 
     def make():
-        return astfocus(reducer=AstFocus(**SMALL, **kwargs))
+        return astfocus(reducer=AstFocus(**SMALL, **kwargs, features=GridFeatures()))
 
     sessions = []
     for seed in range(count):
