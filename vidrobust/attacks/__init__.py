@@ -1,8 +1,9 @@
-"""The skeleton recipes fill: one gradient loop and its update rules. The attacks themselves are
-plugins.
+"""The skeleton recipes fill: one gradient loop and its update rules, and the door for attacks that
+are plain code. The attacks themselves are plugins.
 """
 
 from vidrobust.attacks.loop import GradientLoop, from_clean, show
+from vidrobust.attacks.threaded import Ask, blocking
 from vidrobust.attacks.updates import GiveUp, SignedStep, never
 
-__all__ = ["GiveUp", "GradientLoop", "SignedStep", "from_clean", "never", "show"]
+__all__ = ["Ask", "GiveUp", "GradientLoop", "SignedStep", "blocking", "from_clean", "never", "show"]
