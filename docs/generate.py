@@ -303,6 +303,7 @@ def exit_codes() -> str:
         also = " Also a mistake in options or arguments." if kind is errors.ConfigError else ""
         lines.append(f"| {kind.exit_code} | `{kind.__name__}` | {doc}{also} |")
     lines += [
+        f"| {errors.EXIT_BELOW_THRESHOLD} | | A run is below a threshold of `vidrobust report --fail-under`. |",
         f"| {errors.EXIT_INTERRUPTED} | | Interrupted by Ctrl-C. Finished videos are kept; `--resume` goes on. |",
         "",
         "Running out of budget is an outcome, not an error. A video that cannot be read ends as `error` in its record "

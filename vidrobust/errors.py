@@ -9,6 +9,7 @@ from __future__ import annotations
 
 EXIT_OK = 0
 EXIT_SOME_VIDEOS_FAILED = 1
+EXIT_BELOW_THRESHOLD = 8
 EXIT_INTERRUPTED = 130
 
 

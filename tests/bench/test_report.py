@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from vidrobust.bench.report import read_row, read_rows, render
+from vidrobust.cli.compare import compare
 from vidrobust.cli.output import App
 from vidrobust.cli.report import report
-from vidrobust.errors import RecordError
+from vidrobust.errors import ConfigError, RecordError
 from vidrobust.metrics.outcome import METRICS
 
 MakeRun = Callable[..., Path]
@@ -190,3 +191,47 @@ def test_a_file_that_cannot_be_written_is_one_error(two_runs, tmp_path):
 
     assert isinstance(result.exception, RecordError)
     assert "cannot be written" in result.exception.message
+
+
+def test_a_run_below_a_threshold_ends_the_command_with_8(make_run):
+    folder = str(make_run("a", SEVEN))
+
+    def code(*options: str) -> int:
+        arguments = [folder, "--json", *options]
+        return CliRunner().invoke(report, arguments, obj=App(), standalone_mode=False).return_value
+
+    # of the six videos with an answer, only the exhausted one holds out to the end
+    assert code("--fail-under", "robust_accuracy=0.16") == 0
+    assert code("--fail-under", "robust_accuracy=0.17") == 8
+    assert code("--fail-under", "robust_accuracy=0.5", "--at-queries", "200") == 0
+    assert code("--fail-under", "clean_accuracy=0.8", "--fail-under", "success_rate=0.9") == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fail-under", "robust_acuracy=0.6"], "no metric 'robust_acuracy'"),
+        (["--fail-under", "robust_accuracy=much"], "expected a number"),
+        (["--fail-under", "robust_accuracy=0.6", "--at-queries", "1001"], "with 1000 queries only"),
+    ],
+)
+def test_wrong_thresholds_are_config_errors(make_run, options, message):
+    result = CliRunner().invoke(report, [str(make_run("a", SEVEN)), *options], obj=App())
+    assert isinstance(result.exception, ConfigError)
+    assert message in result.exception.message
+    assert result.exception.hint
+
+
+def test_compare_prints_a_table_and_json(make_run):
+    def numbered(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [record | {"sha256": record["key"]} for record in records]
+
+    slower = [r | {"queries_to_success": 900} for r in SEVEN[:4]] + SEVEN[4:]
+    runs = [str(make_run("a", numbered(SEVEN))), str(make_run("b", numbered(slower)))]
+    [found] = json.loads(CliRunner().invoke(compare, [*runs, "--json"], obj=App()).stdout)
+    assert (found["base"], found["other"], found["clips"], found["both"]) == ("a", "b", 5, 4)
+    assert found["queries"]["mean"]["value"] == pytest.approx((4 * 900 - 62 - 245 - 123 - 611) / 5)
+    printed = CliRunner().invoke(compare, runs, obj=App(width=120)).stdout
+    assert "against a" in printed
+    assert "+511.8" not in printed  # queries are whole numbers in the table
+    assert "+512" in printed

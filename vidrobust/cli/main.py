@@ -2,7 +2,8 @@
 errors.
 
 Exit codes: 0 done; 1 done, but some videos ended in error; 2 config; 3 plugin; 4 video; 5 model; 6
-contract; 7 records; 130 interrupted (finished records are kept).
+contract; 7 records; 8 a threshold of `report` is missed; 130 interrupted (finished records are
+kept).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ COMMANDS = {
     "run": ("vidrobust.cli.run:run", "Attack videos and write a run folder."),
     "bench": ("vidrobust.cli.bench:bench", "Run a matrix of models, sources, attacks and goals."),
     "report": ("vidrobust.cli.report:report", "Tables of one or more runs."),
+    "compare": ("vidrobust.cli.compare:compare", "Runs against a first one, clip by clip."),
     "verify": ("vidrobust.cli.verify:verify", "Do stored adversarial clips still fool the model?"),
     "list": ("vidrobust.cli.catalogue:list_command", "What can be named in a config."),
     "show": ("vidrobust.cli.catalogue:show_command", "Every parameter of one component."),

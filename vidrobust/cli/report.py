@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 import click
 
 from vidrobust.cli.output import HELP, App, json_option, pass_app
-from vidrobust.errors import RecordError
+from vidrobust.errors import EXIT_BELOW_THRESHOLD, EXIT_OK, RecordError
 
 Form: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
 
@@ -30,6 +30,19 @@ Form: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write to this file instead of stdout.",
 )
+@click.option(
+    "--fail-under",
+    "thresholds",
+    multiple=True,
+    metavar="METRIC=VALUE",
+    help="Exit with 8 where a run is below, such as robust_accuracy=0.6.",
+)
+@click.option(
+    "--at-queries",
+    type=click.IntRange(min=1),
+    metavar="Q",
+    help="Queries an attacker has, for robust_accuracy; the run's budget by default.",
+)
 @pass_app
 def report(
     app: App,
@@ -38,13 +51,22 @@ def report(
     form: Form,
     as_json: bool,
     out: Path | None,
-) -> None:
+    thresholds: tuple[str, ...],
+    at_queries: int | None,
+) -> int:
     """Make a table of one or more runs, from what `vidrobust run` left in their folders.
 
     FR is the fooling rate with its Wilson interval; QN (queries) and MAP (mean absolute change, of
     255) are means with bootstrap intervals, over successes ("hit") and over all attacked clips.
     """
+    from vidrobust.bench.thresholds import parse_threshold, shortfalls
+
+    limits = [parse_threshold(text) for text in thresholds]
     show_report(app, runs, "json" if as_json else form, out=out)
+    missed = shortfalls(runs, limits, at_queries=at_queries)
+    for line in missed:
+        app.err.print(line, highlight=False, markup=False, soft_wrap=True)
+    return EXIT_BELOW_THRESHOLD if missed else EXIT_OK
 
 
 def show_report(app: App, runs: Sequence[Path], form: Form, *, out: Path | None = None) -> None:

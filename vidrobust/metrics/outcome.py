@@ -154,6 +154,19 @@ def clean_accuracy(records: Iterable[Record]) -> Estimate:
     return rate(sum(r["status"] != "misclassified" for r in known), len(known))
 
 
+def robust_accuracy(records: Iterable[Record], at_queries: int) -> Estimate:
+    """The share of labelled videos that are classified correctly, and still are after an attack of
+    at most `at_queries` queries.
+    """
+    known = [r for r in records if r["status"] != "error" and r.get("labelled", True)]
+    held = [
+        r["status"] in ATTACKED
+        and not (r["status"] == "success" and r["queries_to_success"] <= at_queries)
+        for r in known
+    ]
+    return rate(sum(held), len(known))
+
+
 def queries_mean_successful(records: Iterable[Record]) -> Estimate:
     """QN over successes, up to the first success."""
     return mean([r["queries_to_success"] for r in _successful(records)])
