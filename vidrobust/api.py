@@ -51,6 +51,6 @@ def attack(
         )
     factory = (host or PluginHost()).find("attacks", attack).load()
     threat = threat or ThreatModel()
-    subject = Subject("clip", clip.to(model.device), label, model.spec.classes, seed)
+    subject = Subject("clip", clip.to(model.device), label, model.spec.classes, seed, model.spec)
     oracle = Oracle(model, access=threat.access, top_k=threat.top_k, max_batch=max_batch)
     return solve(lambda: factory(**(parameters or {})), subject, threat, oracle)

@@ -91,6 +91,8 @@ class Task:
         start: A clip to start from instead of `clean`, where an attack takes one.
         note: Takes values worth keeping (rewards, chosen frames), JSON-able; they go to the trace.
             A text under `notice` is also shown to the user, once per run.
+        spec: What the victim takes and its classes, for an attack that reads clips of its own (of
+            the target class, say); None where nobody said.
     """
 
     key: str
@@ -103,6 +105,7 @@ class Task:
     budget: int
     start: Tensor | None = None
     note: Callable[[Mapping[str, object]], None] = _forget
+    spec: ClipSpec | None = None
 
 
 @runtime_checkable

@@ -23,3 +23,21 @@ def vidrobust_reducers() -> Iterable[Entry]:
         "frames that move, and on each the most salient patch or pixels",
         paper="key frames and salient regions of Heuristic (Wei et al., AAAI 2020)",
     )
+    yield Entry(
+        "tentative",
+        "vidrobust_reducers.tentative:TentativeDirection",
+        "one coefficient per patch along the gradient sign of an image network",
+        paper="VBAD (Jiang, Ma, Chen, Bailey and Jiang, ACM MM 2019)",
+    )
+    yield Entry(
+        "motion",
+        "vidrobust_reducers.motion:Motion",
+        "one noise frame carried along by the motion in the clip",
+        paper="ME-Sampler (Zhang et al., ECCV 2020)",
+    )
+    yield Entry(
+        "geometric",
+        "vidrobust_reducers.geometric:Geometric",
+        "one noise frame under a random geometric warp per frame",
+        paper="Geo-TRAP (Li et al., NeurIPS 2021)",
+    )

@@ -152,7 +152,7 @@ class Worker:
         journal = Journal(self.folder.journal_path(video.key)) if self.plan.run.journal else None
         return Session(
             self.plan.attack.build,
-            Subject(video.key, clean, label, classes, seed),
+            Subject(video.key, clean, label, classes, seed, self.classifier.spec),
             self.threat,
             journal=journal,
             component=f"attack {self.plan.attack.name!r}",

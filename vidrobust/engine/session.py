@@ -20,7 +20,7 @@ from vidrobust.engine.journal import Fingerprint, Journal
 from vidrobust.errors import ContractError, VidrobustError
 from vidrobust.protocols import Attack, Task
 from vidrobust.threat.model import ThreatModel
-from vidrobust.types import Goal, Queries, Query, Response
+from vidrobust.types import ClipSpec, Goal, Queries, Query, Response
 
 Status: TypeAlias = Literal["running", "success", "exhausted", "gave_up", "misclassified", "error"]
 
@@ -35,6 +35,7 @@ class Subject:
         label: The class to attack; None takes the model's own answer to the clean clip.
         classes: The model's class names.
         seed: Seed of this video's randomness.
+        spec: What the model takes; None where no attack needs to know.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Subject:
     label: int | None
     classes: tuple[str, ...]
     seed: int
+    spec: ClipSpec | None = None
 
 
 @dataclass
@@ -236,6 +238,7 @@ class Session:
                 reference=clean,
                 budget=self.threat.queries,
                 note=self._note,
+                spec=subject.spec,
             )
             outcome.target = getattr(self._goal, "target", None)
             self._shown = clean
