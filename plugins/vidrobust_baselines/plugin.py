@@ -22,3 +22,9 @@ def vidrobust_attacks() -> Iterable[Entry]:
         "random search with squares that last several frames",
         paper="Andriushchenko, Croce, Flammarion and Hein, ECCV 2020",
     )
+    yield Entry(
+        "vbad",
+        "vidrobust_baselines.vbad:Vbad",
+        "an image network's direction, rectified patch by patch",
+        paper="VBAD (Jiang, Ma, Chen, Bailey and Jiang, ACM MM 2019)",
+    )
