@@ -14,10 +14,15 @@ from torch import Tensor
 
 from vidrobust.types import Access, ClipBatch, Goal, Queries, Query, Response, Targeted
 
-ObjectiveName: TypeAlias = Literal["margin", "log-margin", "cross-entropy", "probability"]
+ObjectiveName: TypeAlias = Literal[
+    "margin", "log-margin", "cross-entropy", "probability", "runner-up", "flicker"
+]
 
 TINY = 1e-12
 """Probabilities below this are treated as this before a logarithm."""
+
+FLICKER_MARGIN = 0.05
+"""`m` of the Flicker loss: how far beyond the decision boundary it still pulls."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,10 @@ class ScoreObjective:
             logits: it keeps its slope where the softmax is saturated. `cross-entropy`:
                 log-probability of the label
             (untargeted), minus that of the target (targeted). `probability`: the label's, or minus
-            the target's: all that top-1 access carries (AstFocus, Eq. 2).
+            the target's: all that top-1 access carries (AstFocus, Eq. 2). `runner-up`: one minus
+            the best other probability, or minus the target's (ME-Sampler's released code).
+            `flicker`: of `l = margin + 0.05`, `max(0, min(l^2 / 0.05, l))`: the margin, flattening
+            as it is crossed (Pony, Naeh and Mannor, CVPR 2021; Geo-TRAP uses it).
     """
 
     goal: Goal
@@ -47,6 +55,10 @@ class ScoreObjective:
             scores = torch.log(scores.clamp_min(TINY))
         if self.name in ("margin", "log-margin"):
             return self.goal.margin(scores)
+        if self.name == "flicker":
+            return flicker(self.goal.margin(scores))
+        if self.name == "runner-up":
+            return 1 - self._rival(scores)
         if isinstance(self.goal, Targeted):
             return -scores[:, self.goal.target]
         return scores[:, self.goal.label]
@@ -61,3 +73,17 @@ class ScoreObjective:
     def decode(self, point: Tensor) -> Tensor:
         """The point itself: it is a clip."""
         return point
+
+    def _rival(self, scores: Tensor) -> Tensor:
+        """`(k,)`: the score an attack wants to raise."""
+        if isinstance(self.goal, Targeted):
+            return scores[:, self.goal.target]
+        others = scores.clone()
+        others[:, self.goal.label] = -torch.inf
+        return others.amax(dim=1)
+
+
+def flicker(margins: Tensor) -> Tensor:
+    """The Flicker loss of margins `(k,)`: zero once a margin is below `-FLICKER_MARGIN`."""
+    shifted = margins + FLICKER_MARGIN
+    return torch.minimum(shifted.square() / FLICKER_MARGIN, shifted).clamp_min(0)

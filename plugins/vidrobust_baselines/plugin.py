@@ -23,6 +23,18 @@ def vidrobust_attacks() -> Iterable[Entry]:
         paper="Andriushchenko, Croce, Flammarion and Hein, ECCV 2020",
     )
     yield Entry(
+        "motion-sampler",
+        "vidrobust_baselines.motion_sampler:motion_sampler",
+        "noise that moves as the clip does, under a bandit's memory",
+        paper="ME-Sampler (Zhang, Zhu, Zhu and Yang, ECCV 2020)",
+    )
+    yield Entry(
+        "geo-trap",
+        "vidrobust_baselines.geo_trap:geo_trap",
+        "one noise frame under random geometric warps, under a bandit's memory",
+        paper="Geo-TRAP (Li et al., NeurIPS 2021)",
+    )
+    yield Entry(
         "vbad",
         "vidrobust_baselines.vbad:Vbad",
         "an image network's direction, rectified patch by patch",

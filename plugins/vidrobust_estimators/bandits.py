@@ -18,6 +18,10 @@ Implementation details (the paper's algorithms as in the authors' `main.py`):
    its inverse, and both are normalised, so `v` stays in [-1, 1] (the authors' L-infinity attack).
 7. An estimate is `samples / 2` inner steps of two probes and returns `U(v)` on the subspace;
    `samples = 2` is the paper's one step per move.
+8. `explore = "subspace"` draws `e = delta * lift(z)` with `z` from the subspace instead of `e` on
+   cells, and `v` has one value per value of the clip: how ME-Sampler (Zhang et al., ECCV 2020) and
+   Geo-TRAP (Li et al., NeurIPS 2021) put structured noise under a bandit's memory.
+9. `norm = "frame"` takes the L2 norm of detail 3 over each frame (both again).
 
 Deviations:
 1. Works in any subspace: `q` is restricted to it before it is normalised, `e` is zero on cells it
@@ -35,6 +39,7 @@ Deviations:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -44,7 +49,7 @@ from torch import Tensor
 
 from vidrobust.errors import ConfigError
 from vidrobust.protocols import Objective, Subspace
-from vidrobust.subspaces import Steps
+from vidrobust.subspaces import Pixels, Steps
 from vidrobust.types import Queries
 from vidrobust_estimators.cells import Cells
 
@@ -62,9 +67,11 @@ class Bandits:
         eta: Whole-clip L2 norm of a probe's step.
         kappa: Learning rate of the prior; None is 0.1 (linear) or 100 (exponentiated).
         delta: Size of the exploration; None is 0.1 (linear) or 1 (exponentiated).
-        tile: Side of a cell in pixels.
-        tile_frames: Frames of a cell.
+        tile: Side of a cell in pixels; of no use where `explore` is `subspace`.
+        tile_frames: Frames of a cell; likewise.
         update: `linear` or `exponentiated`.
+        explore: Where exploration is drawn: on `cells`, or in the latents of the `subspace`.
+        norm: Whether `eta` is the norm of a probe's step over the `clip`, or over each `frame`.
     """
 
     samples: Annotated[int, Ge(2)] = 60
@@ -74,6 +81,8 @@ class Bandits:
     tile: Annotated[int, Ge(1)] = 5
     tile_frames: Annotated[int, Ge(1)] = 2
     update: Literal["linear", "exponentiated"] = "linear"
+    explore: Literal["cells", "subspace"] = "cells"
+    norm: Literal["clip", "frame"] = "clip"
     _kappa: float = field(init=False, repr=False)
     _delta: float = field(init=False, repr=False)
     _prior: Tensor | None = field(default=None, init=False, repr=False)
@@ -92,17 +101,37 @@ class Bandits:
         self, objective: Objective, point: Tensor, subspace: Subspace, rng: torch.Generator
     ) -> Queries[Tensor]:
         """The prior at `point` `(t, c, h, w)` in latents, after `samples / 2` queries of two."""
-        cells = Cells(tuple(point.shape), self.tile, self.tile_frames)
+        coarse = self.explore == "cells"
+        cells = Cells(
+            tuple(point.shape), self.tile if coarse else 1, self.tile_frames if coarse else 1
+        )
         if self._prior is None:
             self._prior = point.new_zeros(cells.shape)
-        inside = cells.inside(subspace, point)
-        size = self._delta / math.sqrt(max(int(inside.sum()), 1))
+        explorations = (
+            self._on_cells(cells, subspace, point, rng)
+            if coarse
+            else self._in_subspace(subspace, rng)
+        )
         for _ in range(self.samples // 2):
-            noise = torch.randn(cells.shape, generator=rng, device=rng.device)
-            explore = size * noise * inside
+            explore = next(explorations)
             change = yield from self._slope(objective, point, subspace, cells, explore)
             self._bend(change * explore)
         return subspace.restrict(cells.spread(self._prior))
+
+    def _on_cells(
+        self, cells: Cells, subspace: Subspace, point: Tensor, rng: torch.Generator
+    ) -> Iterator[Tensor]:
+        """Explorations `(t', c, h', w')`, a value per cell, zero where the subspace is."""
+        inside = cells.inside(subspace, point)
+        size = self._delta / math.sqrt(max(int(inside.sum()), 1))
+        while True:
+            noise = torch.randn(cells.shape, generator=rng, device=rng.device)
+            yield size * noise * inside
+
+    def _in_subspace(self, subspace: Subspace, rng: torch.Generator) -> Iterator[Tensor]:
+        """Explorations `(t, c, h, w)` that the subspace draws."""
+        while True:
+            yield self._delta * subspace.lift(subspace.sample(1, rng))[0]
 
     def _slope(
         self, objective: Objective, point: Tensor, subspace: Subspace, cells: Cells, explore: Tensor
@@ -115,9 +144,14 @@ class Bandits:
                 subspace.restrict(cells.spread(self._prior - explore)),
             ]
         )
-        for latent, direction in zip(latents, subspace.lift(latents), strict=True):
-            latent.div_(torch.linalg.vector_norm(direction).clamp_min(1e-12))
-        losses = yield from objective.values(Steps(point, subspace, latents, self.eta))
+        if self.norm == "frame":
+            directions = _unit_frames(subspace.lift(latents))
+            probes = Steps(point, Pixels(tuple(point.shape)), directions, self.eta)
+        else:
+            for latent, direction in zip(latents, subspace.lift(latents), strict=True):
+                latent.div_(torch.linalg.vector_norm(direction).clamp_min(1e-12))
+            probes = Steps(point, subspace, latents, self.eta)
+        losses = yield from objective.values(probes)
         return float(losses[0] - losses[1]) / (self.eta * self._delta)
 
     def _bend(self, gradient: Tensor) -> None:
@@ -131,3 +165,9 @@ class Bandits:
         up, down = share * move.exp(), (1 - share) * (-move).exp()
         moved = 2 * up / (up + down) - 1
         self._prior = torch.where(move == 0, self._prior, moved)
+
+
+def _unit_frames(directions: Tensor) -> Tensor:
+    """Directions `(k, t, c, h, w)`, each frame scaled to norm one; a frame of zeros stays zero."""
+    norms = torch.linalg.vector_norm(directions, dim=(2, 3, 4), keepdim=True)
+    return directions / norms.clamp_min(1e-12)

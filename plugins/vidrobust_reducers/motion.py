@@ -1,6 +1,6 @@
 """One noise frame carried along by the motion in the clip: the search space of ME-Sampler (Zhang,
-Zhu, Xu, Zhang, Zhang, Ren, Shen, Zhu and Wang, "Motion-Excited Sampler: Video Adversarial Attack
-with Sparked Prior", ECCV 2020, https://arxiv.org/abs/2003.07637).
+Zhu, Zhu and Yang, "Motion-Excited Sampler: Video Adversarial Attack with Sparked Prior", ECCV 2020,
+https://arxiv.org/abs/2003.07637).
 
 Idea: what moves together is perturbed together. Noise that follows the motion has the clip's own
 structure in time, and as few dimensions as one frame.
@@ -20,9 +20,9 @@ Implementation details:
    group's turn comes, and after the last the first's.
 
 Deviations:
-1. The released code re-encodes the source file as MPEG-4 and reads the codec's vectors; a clip of 16
-   tensors has no file, and needs none here. Codecs' vectors are those of blocks, so `blocks` is
-   nearer to it, and `flow` nearer to the motion.
+1. The released code re-encodes the source file as MPEG-4 and reads the codec's vectors; a clip
+   needs no file here. Codecs' vectors are those of blocks, so `blocks` is nearer to it, and `flow`
+   nearer to the motion.
 2. A last group that is shorter than `gop` takes part: a clip of 16 frames has two groups, where the
    released code counts one (and divides by zero below 12 frames).
 """
