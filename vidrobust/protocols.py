@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from vidrobust.types import Access, ClipBatch, ClipSpec, Features, Goal, Queries, Response, Video
+
+Measure: TypeAlias = Literal["mean-abs", "constraint"]
+"""How small a perturbation is: its mean absolute value, or its distance by the constraint."""
 
 
 @runtime_checkable
@@ -34,6 +38,42 @@ class Classifier(Protocol):
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Probabilities `(k, n)` float32 of clips `(k, t, c, h, w)` in `[0, 1]`."""
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """What a `Classifier` is besides, where answers are fetched from elsewhere and may cost money:
+    it is not asked for calibration or padding, and no access is granted that it does not give.
+    """
+
+    @property
+    def shows(self) -> Access:
+        """What its answers carry; the rest of the scores is filled up."""
+        ...
+
+    @property
+    def top_k(self) -> int:
+        """How many classes an answer shows under `Access.TOP_K`."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Clips per call that it handles best."""
+        ...
+
+    def keep(self, folder: Path) -> None:
+        """Write every answer into `folder` before it is used, and use those that a killed process
+        left there.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Drop the kept answers: every video has its record."""
+        ...
+
+    def usage(self) -> dict[str, float]:
+        """What was used: requests, money."""
         ...
 
 
@@ -249,4 +289,42 @@ class Attack(Protocol):
 
     def run(self, task: Task) -> Queries[None]:
         """Ask until done; returning means giving up. Never claims success."""
+        ...
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """Shrinks a perturbation that succeeded, on what is left of the same budget.
+
+    The engine runs it after the attack, judges its candidates as it does the attack's, and keeps
+    the smallest clip that fools; a refiner cannot make the result worse, only spend queries.
+    """
+
+    @property
+    def needs(self) -> Access:
+        """The least access it works under."""
+        ...
+
+    @property
+    def measure(self) -> Measure:
+        """What small means: `mean-abs`, the mean absolute change, or `constraint`, the distance of
+        the constraint.
+        """
+        ...
+
+    @property
+    def queries(self) -> int:
+        """The most queries it asks. An attack that goes on after its first success (`stop =
+        "budget"`) leaves it as many.
+        """
+        ...
+
+    def refine(self, clip: Tensor, response: Response, task: Task) -> Queries[None]:
+        """Ask smaller and smaller candidates.
+
+        Args:
+            clip: `(t, c, h, w)`, adversarial and inside the constraint; never written to.
+            response: The answer to it, one row.
+            task: As the attack had it, but `budget` is the number of queries left for refinement.
+        """
         ...

@@ -3,7 +3,8 @@ survive a crash.
 """
 
 from vidrobust.engine.journal import Journal
+from vidrobust.engine.outcome import Outcome, Subject
 from vidrobust.engine.scheduler import drive, solve
-from vidrobust.engine.session import Outcome, Session, Subject
+from vidrobust.engine.session import Session
 
 __all__ = ["Journal", "Outcome", "Session", "Subject", "drive", "solve"]

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vidrobust.engine.session import Outcome, Session, Subject
-from vidrobust.protocols import Attack
+from vidrobust.engine.outcome import Outcome, Subject
+from vidrobust.engine.session import Session
+from vidrobust.protocols import Attack, Refiner
 from vidrobust.threat.model import ThreatModel
 from vidrobust.threat.oracle import Oracle
 from vidrobust.types import Response
@@ -91,14 +92,19 @@ def drive(
 
 
 def solve(
-    attack: Callable[[], Attack], subject: Subject, threat: ThreatModel, oracle: Oracle
+    attack: Callable[[], Attack],
+    subject: Subject,
+    threat: ThreatModel,
+    oracle: Oracle,
+    *,
+    refiner: Callable[[], Refiner] | None = None,
 ) -> Outcome:
-    """Attack one video: the plain call, for notebooks and tests.
+    """Attack one video, and refine what was found: the plain call, for notebooks and tests.
 
     Raises:
         Exception: What the attack raised, if it failed.
     """
-    [session] = drive([Session(attack, subject, threat)], oracle, window=1)
+    [session] = drive([Session(attack, subject, threat, refiner=refiner)], oracle, window=1)
     if session.outcome.exception is not None:
         raise session.outcome.exception
     return session.outcome

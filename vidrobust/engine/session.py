@@ -10,78 +10,18 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from vidrobust.engine.journal import Fingerprint, Journal
+from vidrobust.engine.outcome import Outcome, Status, Subject
+from vidrobust.engine.smallest import Smallest
 from vidrobust.errors import ContractError, VidrobustError
-from vidrobust.protocols import Attack, Task
+from vidrobust.protocols import Attack, Refiner, Task
 from vidrobust.threat.model import ThreatModel
-from vidrobust.types import ClipSpec, Goal, Queries, Query, Response
-
-Status: TypeAlias = Literal["running", "success", "exhausted", "gave_up", "misclassified", "error"]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The video a session attacks.
-
-    Args:
-        key: Unique in the run.
-        clean: `(t, c, h, w)` in `[0, 1]`, on the model's device.
-        label: The class to attack; None takes the model's own answer to the clean clip.
-        classes: The model's class names.
-        seed: Seed of this video's randomness.
-        spec: What the model takes; None where no attack needs to know.
-    """
-
-    key: str
-    clean: Tensor
-    label: int | None
-    classes: tuple[str, ...]
-    seed: int
-    spec: ClipSpec | None = None
-
-
-@dataclass
-class Outcome:
-    """What a session came to; filled in as it goes.
-
-    Attributes:
-        status: `running` until the end.
-        queries: Clips charged.
-        queries_to_success: As `queries` at the first success.
-        candidates: Candidates answered, the clean clip not among them.
-        label: The attacked class, known after the clean query.
-        clean_label: The model's answer to the clean clip.
-        adversarial_label: The model's answer to `clip`, on success.
-        target: The target class of a targeted goal.
-        clip: The adversarial clip, or the last candidate where there is none.
-        distance: Of `clip`, by the constraint; only on success.
-        error: Why the session failed.
-        exception: The exception behind `error`.
-    """
-
-    status: Status = "running"
-    queries: int = 0
-    queries_to_success: int | None = None
-    candidates: int = 0
-    label: int | None = None
-    clean_label: int | None = None
-    adversarial_label: int | None = None
-    target: int | None = None
-    clip: Tensor | None = None
-    distance: float | None = None
-    error: str | None = None
-    exception: Exception | None = field(default=None, repr=False)
-
-    @property
-    def attacked(self) -> bool:
-        """Whether `clip` is the attack's: a candidate, or a probe that ended it."""
-        return self.candidates > 0 or self.distance is not None
+from vidrobust.types import Goal, Queries, Query, Response
 
 
 class Session:
@@ -93,6 +33,7 @@ class Session:
         threat: The rules.
         journal: Where answers are written; what it already holds is replayed at once.
         component: Name of the attack, for error messages.
+        refiner: Builds a fresh refiner, which shrinks what the attack found, on the same budget.
 
     An attack that asks other questions than its journal holds ends the session as `error`.
     """
@@ -105,6 +46,7 @@ class Session:
         *,
         journal: Journal | None = None,
         component: str = "attack",
+        refiner: Callable[[], Refiner] | None = None,
     ) -> None:
         self.subject = subject
         self.threat = threat
@@ -117,6 +59,10 @@ class Session:
         self.query: Query | None = Query(subject.clean[None], "candidate")
         self._attack = attack
         self._component = component
+        self._build_refiner = refiner
+        self._refiner: Refiner | None = None
+        self._task: Task | None = None
+        self._smallest: Smallest | None = None
         self._journal = journal
         self._goal: Goal | None = None
         self._generator: Queries[None] | None = None
@@ -212,9 +158,10 @@ class Session:
         if query.role == "candidate":
             self.outcome.candidates += len(query)
             self._latest, self._shown = query, response
-        if query.role == "candidate" or self.threat.stop == "any_query":
-            self._judge(query, response)
-        if self.outcome.status == "running":
+        counts = query.role == "candidate" or self.threat.stop == "any_query"
+        if counts and self._judge(query, response):
+            self._conclude("success")
+        else:
             self._resume(response)
 
     def _begin(self, clean: Response) -> None:
@@ -228,7 +175,7 @@ class Session:
         rng = torch.Generator(device=subject.clean.device).manual_seed(subject.seed)
         try:
             self._goal = self.threat.goal_for(outcome.label, subject.classes, clean, rng)
-            task = Task(
+            self._task = Task(
                 key=subject.key,
                 clean=subject.clean,
                 goal=self._goal,
@@ -242,29 +189,66 @@ class Session:
             )
             outcome.target = getattr(self._goal, "target", None)
             self._shown = clean
-            self._generator = self._attack().run(task)
+            self._refiner = self._build_refiner() if self._build_refiner else None
+            measure = self._refiner.measure if self._refiner else "constraint"
+            self._smallest = Smallest(self.threat.constraint, subject.clean, measure)
+            self._generator = self._attack().run(self._task)
         except Exception as error:  # guard: one session
             self._fail(error)
             return
         self._resume(None)
 
-    def _judge(self, query: Query, response: Response) -> None:
+    def _judge(self, query: Query, response: Response) -> bool:
+        """Keep what succeeds and is smaller; whether the stage has what it was for."""
         assert self._goal is not None
+        assert self._smallest is not None
+        outcome = self.outcome
         for row, met in enumerate(self._goal.met(response.labels).tolist()):
-            if not met:
+            if not met or not self._smallest.offer(
+                query.row(row, self.subject.clean), response, row
+            ):
                 continue
-            clip = query.row(row, self.subject.clean)
-            if not self.threat.constraint.contains(clip, self.subject.clean):
-                continue
-            distance = self.threat.constraint.distance(clip, self.subject.clean)
-            if self.outcome.distance is None or distance < self.outcome.distance:
-                self.outcome.distance, self.outcome.clip = distance, clip
-                self.outcome.adversarial_label = int(response.labels[row])
-            if self.outcome.queries_to_success is None:
-                self.outcome.queries_to_success = self.outcome.queries
-            if self.threat.stop != "budget":
-                self._end("success")
-                return
+            outcome.clip, outcome.distance = self._smallest.clip, self._smallest.distance
+            outcome.adversarial_label = int(response.labels[row])
+            if outcome.queries_to_success is None:
+                outcome.queries_to_success = outcome.queries
+            if self.threat.stop != "budget" and not self._refining:
+                return True
+        return False
+
+    @property
+    def _refining(self) -> bool:
+        """Whether the attack is over and its refiner asks."""
+        return self._build_refiner is not None and self._refiner is None
+
+    @property
+    def _spendable(self) -> int:
+        """Queries the running stage may ask: an attack that has succeeded leaves the refiner its
+        share.
+        """
+        if self._refiner is None or self.outcome.queries_to_success is None:
+            return self.left
+        return self.left - self._refiner.queries
+
+    def _conclude(self, status: Status) -> None:
+        """The stage is over: refine what the attack found, or end."""
+        refiner, found = self._refiner, self._smallest
+        if refiner is None or found is None or found.clip is None or self.left < 1:
+            self._end(status)
+            return
+        assert self._task is not None
+        assert self._generator is not None
+        assert found.answer is not None
+        self._generator.close()
+        self._refiner, self._component = None, "the refiner"
+        self._note({"stage": "refine", "size": found.size})
+        task = replace(self._task, budget=min(self.left, refiner.queries))
+        try:
+            self._generator = refiner.refine(found.clip, found.answer, task)
+        except Exception as error:  # guard: one session
+            self._fail(error)
+            return
+        self._resume(None)
 
     def _note(self, values: Mapping[str, object]) -> None:
         """Keep what a component finds worth keeping, with the queries spent so far."""
@@ -279,16 +263,16 @@ class Session:
             query = next(self._generator) if response is None else self._generator.send(response)
             self._check(query)
         except StopIteration:
-            if self.outcome.candidates == 0 and response is None:
+            if self.outcome.candidates == 0 and response is None and not self._refining:
                 self._fail(self._contract("finished without asking anything"))
             else:
-                self._end("gave_up")
+                self._conclude("gave_up")
             return
         except Exception as error:  # guard: one session
             self._fail(error)
             return
-        if len(query) > self.left:
-            self._end("exhausted")
+        if len(query) > self._spendable:
+            self._conclude("exhausted")
             return
         self.query = query
         self._fingerprint = Fingerprint(query.role)
