@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vidrobust.errors import PluginError
+from vidrobust.plugin.marks import Operational
 
 NO_DEFAULT: Any = inspect.Parameter.empty
 """Stands for the default of a required parameter."""
@@ -29,6 +30,7 @@ SLOTS: Mapping[str, str] = {
     "Classifier": "models",
     "Source": "sources",
     "Attack": "attacks",
+    "Refiner": "refiners",
     "Constraint": "constraints",
 }
 """Protocols whose parameters take a nested table with `use`, and the kind that `use` names."""
@@ -91,6 +93,25 @@ def parameters(factory: Callable[..., Any]) -> list[Parameter]:
             )
         )
     return result
+
+
+def operational(factory: Callable[..., Any]) -> frozenset[str]:
+    """Names of the keywords that can change no answer, so no record either."""
+    return frozenset(
+        parameter.name
+        for parameter in parameters(factory)
+        if any(isinstance(mark, Operational) for mark in _marks(parameter.annotation))
+    )
+
+
+def _marks(annotation: Any) -> list[Any]:
+    """The metadata of an annotation and of the alternatives of a union."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return [*arguments[1:], *_marks(arguments[0])]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [mark for argument in arguments for mark in _marks(argument)]
+    return []
 
 
 def members(annotation: Any) -> tuple[Any, ...]:

@@ -18,11 +18,13 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
+from vidrobust.bench.params import operational
 from vidrobust.errors import ConfigError, ContractError, PluginError, VidrobustError
 from vidrobust.plugin.manager import Provided
 
 _CONTRACTS: Mapping[str, str] = {
     "attacks": "Attack",
+    "refiners": "Refiner",
     "estimators": "GradientEstimator",
     "reducers": "DimensionReducer",
     "features": "FrameFeatures",
@@ -180,6 +182,7 @@ class Plan:
         source: The videos' factory.
         threat: The threat model's factory.
         attack: The attack's factory.
+        refine: The factory of the refiner that follows it; None stops at the first success.
     """
 
     config: dict[str, Any]
@@ -188,11 +191,17 @@ class Plan:
     source: Built
     threat: Built
     attack: Built
+    refine: Built | None = None
+
+    @property
+    def stages(self) -> tuple[Built, ...]:
+        """The attack, and the refiner where there is one."""
+        return (self.attack,) if self.refine is None else (self.attack, self.refine)
 
     def components(self) -> dict[str, dict[str, str]]:
         """Every component a plugin provides, by its path: `attack`, `attack.estimator`, ..."""
         found = {}
-        for top in (self.model, self.source, self.threat, self.attack):
+        for top in (self.model, self.source, self.threat, *self.stages):
             for built in _walk(top):
                 if built.provided is not None:
                     found[built.path] = built.component()
@@ -210,24 +219,29 @@ def config_digest(plan: Plan) -> str:
     """SHA-256 of everything in the config that can change a record."""
     relevant = dict(plan.config)
     relevant["run"] = {k: v for k, v in plan.config["run"].items() if k not in _IRRELEVANT}
+    for built in (plan.model, plan.source):
+        idle = operational(built.factory)
+        table = plan.config[built.path].items()
+        relevant[built.path] = {key: value for key, value in table if key not in idle}
     text = json.dumps(relevant, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def require_access(plan: Plan, shown: Any) -> None:
-    """Check that the attack can work with what the threat model shows.
+    """Check that attack and refiner can work with what the threat model shows.
 
     Args:
-        plan: Its attack is built once to ask what it needs.
+        plan: Its attack and refiner are built once to ask what they need.
         shown: The threat model's `Access`.
 
     Raises:
-        ConfigError: If it needs more.
+        ConfigError: If one needs more.
     """
-    needed = plan.attack.build().needs
-    if not shown.permits(needed):
-        raise ConfigError(
-            f"attack: {plan.attack.name!r} needs {needed.value!r} access, "
-            f"the threat model shows {shown.value!r}",
-            hint="let the threat model show more (threat.access), or use an attack that needs less",
-        )
+    for stage in plan.stages:
+        needed = stage.build().needs
+        if not shown.permits(needed):
+            raise ConfigError(
+                f"{stage.path}: {stage.name!r} needs {needed.value!r} access, "
+                f"the threat model shows {shown.value!r}",
+                hint="let the threat model show more (threat.access), or use one that needs less",
+            )

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 from vidrobust.errors import RecordError
 
@@ -98,6 +98,10 @@ class RunSession(TypedDict):
     """Queries answered from journals, so not asked again."""
     clips_outside_budget: int | None
     """Clips of calibration and self-checks: no queries of any attack."""
+    service: NotRequired[dict[str, float]]
+    """Of a remote model: requests sent and repeated; answers paid and money spent so far by the
+    run.
+    """
 
 
 class RunManifest(TypedDict):
@@ -176,16 +180,21 @@ class RunFolder:
         """
         if self.videos_path.exists():
             return
-        for path in (self.path / "journal").glob("*.jsonl"):
+        for path in self.path.glob("*/*.jsonl"):  # of journal/ and answers/
             path.unlink()
         self.drop_empty_journal()
         self.manifest_path.unlink(missing_ok=True)
 
+    @property
+    def answers_path(self) -> Path:
+        """Where a remote model keeps its answers until the videos have their records."""
+        return self.path / "answers"
+
     def drop_empty_journal(self) -> None:
         """Remove the folder of journals once no video is in flight."""
-        folder = self.path / "journal"
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        for folder in (self.path / "journal", self.answers_path):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def journal_path(self, key: str) -> Path:
         """The query journal of a video in flight; gone once its record is written."""

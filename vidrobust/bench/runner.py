@@ -17,7 +17,7 @@ from vidrobust.bench.worker import Worker
 from vidrobust.engine import Session
 from vidrobust.errors import ConfigError, VideoError, VidrobustError
 from vidrobust.plugin.manager import PluginHost
-from vidrobust.protocols import Classifier
+from vidrobust.protocols import Classifier, Remote
 from vidrobust.threat import ThreatModel, resolve_class
 from vidrobust.types import Video
 
@@ -120,6 +120,8 @@ class Runner:
         self.observer.started(manifest, len(videos), len(done))
         worker = Worker(self.plan, threat, classifier, self.folder, max_batch=batch)
         todo = [video for video in videos if video.key not in done]
+        if isinstance(classifier, Remote):
+            classifier.keep(self.folder.answers_path)
         begin = time.perf_counter()
         try:
             self._attack(todo, worker, manifest)
@@ -163,6 +165,8 @@ class Runner:
     def _batch_size(self, classifier: Classifier, earlier: RunManifest | None) -> int:
         if self.plan.run.max_batch is not None:
             return self.plan.run.max_batch
+        if isinstance(classifier, Remote):
+            return classifier.batch
         if earlier is not None:
             return int(earlier["environment"]["batching"]["max_batch"])
         size, spent = calibrate(classifier)
@@ -212,6 +216,10 @@ class Runner:
         session["clips_replayed"] = worker.replayed
         session["clips_outside_budget"] = self._outside
         manifest["environment"]["batching"]["max_batch"] = worker.batch_size
+        if isinstance(worker.classifier, Remote):
+            session["service"] = worker.classifier.usage()
+            if manifest["finished"]:
+                worker.classifier.settle()
         self.folder.drop_empty_journal()
         self.folder.write_manifest(manifest)
 

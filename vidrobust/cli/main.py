@@ -25,6 +25,7 @@ COMMANDS = {
     "report": ("vidrobust.cli.report:report", "Tables of one or more runs."),
     "compare": ("vidrobust.cli.compare:compare", "Runs against a first one, clip by clip."),
     "verify": ("vidrobust.cli.verify:verify", "Do stored adversarial clips still fool the model?"),
+    "serve": ("vidrobust.cli.serve:serve", "Answer clips over HTTP with any model."),
     "list": ("vidrobust.cli.catalogue:list_command", "What can be named in a config."),
     "show": ("vidrobust.cli.catalogue:show_command", "Every parameter of one component."),
     "plugins": ("vidrobust.cli.catalogue:plugins_command", "Installed plugins and their health."),

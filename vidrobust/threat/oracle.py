@@ -9,8 +9,8 @@ import math
 import torch
 from torch import Tensor
 
-from vidrobust.errors import ModelError
-from vidrobust.protocols import Classifier
+from vidrobust.errors import ConfigError, ModelError
+from vidrobust.protocols import Classifier, Remote
 from vidrobust.types import Access, Response
 
 _ROUNDING = 0.02
@@ -28,6 +28,9 @@ class Oracle:
         pad: Fill every forward pass up to `max_batch` with copies of its first clip, for models
             whose answers depend in the last bits on the batch size. Padding is no query and is not
             counted.
+
+    Raises:
+        ConfigError: If a remote model shows less than `access`, or would be paid for padding.
 
     Attributes:
         clips_seen: Clips that reached the model and were answered.
@@ -48,6 +51,8 @@ class Oracle:
         self.top_k = 1 if access is Access.TOP_1 else top_k
         self.max_batch = max_batch
         self.pad = pad
+        if isinstance(classifier, Remote):
+            _check_remote(classifier, access, self.top_k, pad=pad)
         self.clips_seen = 0
         self.forwards = 0
 
@@ -120,6 +125,25 @@ class Oracle:
         rest = ((1 - top.sum(dim=1, keepdim=True)) / hidden).clamp_(min=0)
         visible = rest.expand_as(scores).clone().scatter_(1, index, top)
         return Response(labels, visible)
+
+
+def _check_remote(remote: Remote, access: Access, top_k: int, *, pad: bool) -> None:
+    """Refuse what would make numbers up: scores that a service does not show."""
+    if not remote.shows.permits(access):
+        raise ConfigError(
+            f"threat.access is {access.value!r}, but the service shows {remote.shows.value!r} only",
+            hint=f"set threat.access = {remote.shows.value!r}",
+        )
+    if access is Access.TOP_K and remote.shows is Access.TOP_K and top_k > remote.top_k:
+        raise ConfigError(
+            f"threat.top_k is {top_k}, but the service shows {remote.top_k} classes",
+            hint=f"set threat.top_k = {remote.top_k}, or model.top_k if it shows more",
+        )
+    if pad:
+        raise ConfigError(
+            "run.pad fills batches with clips that a service would answer, and charge for",
+            hint="leave run.pad out: a service is asked about each clip by itself",
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

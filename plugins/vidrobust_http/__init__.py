@@ -1,0 +1,1 @@
+"""A recognition service behind a URL as a threat model."""
