@@ -30,7 +30,9 @@ UNREADABLE = (
 """What the two readers raise for bytes that are no checkpoint; garbage does much."""
 
 
-def load_checkpoint(module: nn.Module, path: str | Path, *, state_key: str = "") -> None:
+def load_checkpoint(
+    module: nn.Module, path: str | Path, *, state_key: str = "", extra: bool = False
+) -> None:
     """Load weights into a module; every name and shape has to fit.
 
     Args:
@@ -38,13 +40,17 @@ def load_checkpoint(module: nn.Module, path: str | Path, *, state_key: str = "")
         path: A `.safetensors` file, or anything `torch.load(weights_only=True)` reads.
         state_key: Key of the weights inside the file, dots for nesting; empty looks for the usual
             ones.
+        extra: Whether the file may hold weights that the module has no place for.
 
     Raises:
         ModelError: If the file is missing, unreadable, or of another architecture.
     """
     path = Path(path)
     weights = _strip_prefixes(_pick(_read(path), path, state_key))
-    problems = _differences(module.state_dict(), weights)
+    own = module.state_dict()
+    if extra:
+        weights = {name: value for name, value in weights.items() if name in own}
+    problems = _differences(own, weights)
     if problems:
         raise ModelError(
             f"{path} is a checkpoint of another architecture: {'; '.join(problems)}",

@@ -59,6 +59,7 @@ def environment(plan: Plan, classifier: Classifier, max_batch: int) -> dict[str,
         "platform": platform.platform(),
         "device": str(classifier.device),
         "threads": torch.get_num_threads(),
+        "forwards_per_query": classifier.spec.forwards,
         "batching": {"window": plan.run.window, "max_batch": max_batch, "pad": plan.run.pad},
     }
 

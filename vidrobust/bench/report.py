@@ -40,6 +40,7 @@ class Row:
         attack: Name of the attack, and of the parts the config replaced.
         goal: `untargeted` or `targeted`, where the threat model says.
         budget: Query budget per video.
+        forwards_per_query: Forward passes of the victim that one query costs.
         finished: Whether the run came to its end.
         summary: Its metrics.
     """
@@ -50,6 +51,7 @@ class Row:
     attack: str
     goal: str
     budget: int
+    forwards_per_query: int
     finished: bool
     summary: Summary
 
@@ -94,6 +96,7 @@ def read_row(folder: Path, *, name: str = "") -> Row:
         attack=_attack(config.get("attack", {})),
         goal=str(config.get("threat", {}).get("goal", "")),
         budget=manifest["budget"],
+        forwards_per_query=manifest.get("environment", {}).get("forwards_per_query", 1),
         finished=manifest["finished"] is not None,
         summary=summarise(run.records(), manifest["budget"]),
     )
@@ -181,7 +184,10 @@ def _population(row: Row) -> str:
     parts += [f"{counts[s]} {s}" for s in ("misclassified", "error") if counts[s]]
     ending = "" if row.finished else ", not finished"
     noun = "video" if row.summary.videos == 1 else "videos"
-    return f"{row.summary.videos} {noun} ({', '.join(parts)}){ending}"
+    cost = (
+        f", {row.forwards_per_query} forward passes a query" if row.forwards_per_query > 1 else ""
+    )
+    return f"{row.summary.videos} {noun} ({', '.join(parts)}){cost}{ending}"
 
 
 def _with_unit(estimate: Estimate, metric: Metric) -> str:

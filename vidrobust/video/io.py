@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidrobust.errors import VideoError
+from vidrobust.errors import ConfigError, VideoError
 from vidrobust.types import ClipSpec
 from vidrobust.video.decode import count_frames, frames_at
 from vidrobust.video.encode import Codec, encode_decode, quantise, read_video, write_video
@@ -34,6 +34,8 @@ def read_clip(
     """The clip `(t, c, h, w)` of a file that a model of `spec` sees: float32, exactly level / 255.
 
     Two passes over the file, so that memory holds one full-size frame, however long the video is.
+    A model that reads files by a pipeline of its own (`spec.read`) does so here instead, and leaves
+    nothing to choose.
 
     Args:
         path: The video file.
@@ -45,14 +47,27 @@ def read_clip(
 
     Raises:
         VideoError: If the file is missing, no video, damaged or too short; names file and frame.
-        ConfigError: If the stride makes no sense.
+        ConfigError: If the stride makes no sense, or the model reads files itself and frames or
+            crop were chosen.
     """
     path, rng = Path(path), np.random.default_rng(seed)
+    if spec.read is not None:
+        _check_nothing_chosen(sampling=sampling, stride=stride, crop=crop)
+        return spec.read(path)
     total = count_frames(path)
     with _named(path):
         indices = frame_indices(total, spec.frames, sampling=sampling, stride=stride, rng=rng)
     pixels = _read(path, indices, Geometry.of(spec, crop=crop), rng)
     return from_levels(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
+
+
+def _check_nothing_chosen(*, sampling: SamplingMode, stride: int, crop: CropMode) -> None:
+    if (sampling, stride, crop) != ("uniform", 1, "center"):
+        raise ConfigError(
+            f"the model's own pipeline chooses frames and crop of a video, got sampling = "
+            f"{sampling!r}, stride = {stride}, crop = {crop!r}",
+            hint="leave them out of the source, or give the model a number of frames to read",
+        )
 
 
 def _read(

@@ -1,0 +1,1 @@
+"""Recognisers of MMAction2 1.x as threat models."""

@@ -1,0 +1,1 @@
+"""Exported models through ONNX Runtime as threat models."""
