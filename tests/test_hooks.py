@@ -69,6 +69,18 @@ class Brightness:
 
 
 @dataclass
+class Halve:
+    """A refiner that asks for half of the perturbation."""
+
+    needs: ClassVar[Access] = Access.LABEL
+    measure: ClassVar[str] = "mean-abs"
+    queries: ClassVar[int] = 1
+
+    def refine(self, clip: Tensor, response: Response, task: Task) -> Queries[None]:
+        yield Query(torch.lerp(task.clean, clip, 0.5)[None], "candidate")
+
+
+@dataclass
 class Shrug:
     """An attack that asks the clean clip again and gives up."""
 
@@ -121,6 +133,10 @@ class Everything:
     @hookimpl
     def vidrobust_attacks(self) -> Iterable[Entry]:
         yield Entry("shrug", Shrug, "gives up at once")
+
+    @hookimpl
+    def vidrobust_refiners(self) -> Iterable[Entry]:
+        yield Entry("halve", Halve, "half of the perturbation")
 
     @hookimpl
     def vidrobust_models(self) -> Iterable[Entry]:
@@ -210,6 +226,15 @@ def test_vidrobust_features_are_what_the_agents_of_astfocus_see(host, tmp_path):
     assert manifest["components"]["attack.reducer.features"]["plugin"] == "everything"
     trace = RunFolder(tmp_path / "run").load_trace("toy-0")
     assert trace[0]["features"] == "brightness"
+
+
+def test_vidrobust_refiners_follow_an_attack_that_succeeded(host, tmp_path):
+    sets = ["attack.use=square", "threat.queries=200", "refine.use=halve"]
+    manifest, records = run(host, tmp_path / "run", *sets)
+
+    assert manifest["components"]["refine"]["name"] == "halve"
+    assert [record["status"] for record in records] == ["success"] * 2
+    assert all(r["queries"] == r["queries_to_success"] + 1 for r in records)
 
 
 def test_vidrobust_commands_adds_a_command(host, monkeypatch, capsys):

@@ -24,6 +24,11 @@ TABLES: Mapping[str, Kind] = {
 }
 """The tables that name a component, and the kind their `use` names."""
 
+OPTIONAL: Mapping[str, Kind] = {"refine": "refiners"}
+"""Tables that may be missing; `use = "none"` takes one back that a file or a base has."""
+
+NONE = "none"
+
 DEFAULT_USE: Mapping[str, str] = {"threat": "standard"}
 """Tables whose `use` may be left out."""
 
@@ -39,7 +44,7 @@ def resolve(config: Mapping[str, Any], host: PluginHost) -> Plan:
         ConfigError: For the first thing that is wrong, with its dotted path.
         PluginError: If an entry cannot be loaded, or two distributions offer one name.
     """
-    known = ["run", *TABLES]
+    known = ["run", *TABLES, *OPTIONAL]
     for name, table in config.items():
         if name not in known:
             hint = suggestion(name, known) or f"the tables are {', '.join(known)}"
@@ -48,8 +53,9 @@ def resolve(config: Mapping[str, Any], host: PluginHost) -> Plan:
             raise ConfigError(f"{name}: expected a table, got {describe(table)}")
     options, resolved = _keywords(config.get("run", {}), parameters(RunOptions), "run", host)
     filled: dict[str, Any] = {"run": resolved}
+    wanted = {k: v for k, v in OPTIONAL.items() if k in config and config[k].get("use") != NONE}
     parts = {}
-    for name, kind in TABLES.items():
+    for name, kind in {**TABLES, **wanted}.items():
         table = {"use": DEFAULT_USE[name]} if name in DEFAULT_USE else {}
         parts[name], filled[name] = _component({**table, **config.get(name, {})}, kind, name, host)
     return Plan(filled, RunOptions(**options), **parts)
@@ -60,14 +66,14 @@ def resolve_table(table: Mapping[str, Any], name: str, host: PluginHost) -> Buil
 
     Args:
         table: With `use`, as `load_config` gives it.
-        name: One of `TABLES`.
+        name: One of `TABLES` or `OPTIONAL`.
         host: Finds the entries named by `use`.
 
     Raises:
         ConfigError: For the first thing that is wrong, with its dotted path.
         PluginError: If an entry cannot be loaded, or two distributions offer one name.
     """
-    return _component(table, TABLES[name], name, host)[0]
+    return _component(table, {**TABLES, **OPTIONAL}[name], name, host)[0]
 
 
 def _component(

@@ -156,6 +156,7 @@ class Worker:
             self.threat,
             journal=journal,
             component=f"attack {self.plan.attack.name!r}",
+            refiner=self.plan.refine.build if self.plan.refine else None,
         )
 
 

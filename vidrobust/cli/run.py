@@ -33,6 +33,7 @@ SLOTS = {
     "attack": "attack.use",
     "estimator": "attack.estimator.use",
     "reducer": "attack.reducer.use",
+    "refine": "refine.use",
     "goal": "threat.goal",
     "budget": "threat.queries",
     "epsilon": "threat.constraint",
@@ -50,6 +51,7 @@ SLOTS = {
 @click.option("--attack", metavar="NAME", help="Attack, see `vidrobust list attacks`.")
 @click.option("--estimator", metavar="NAME", help="Replace the attack's gradient estimator.")
 @click.option("--reducer", metavar="NAME", help="Replace the attack's dimension reducer.")
+@click.option("--refine", metavar="NAME", help="Shrink what the attack found, such as `prune`.")
 @click.option(
     "--goal", type=click.Choice(["untargeted", "targeted"]), help="What counts as success."
 )

@@ -18,10 +18,18 @@ import pluggy
 hookimpl = pluggy.HookimplMarker("vidrobust")
 
 Kind: TypeAlias = Literal[
-    "attacks", "estimators", "reducers", "features", "models", "sources", "threat-models"
+    "attacks",
+    "refiners",
+    "estimators",
+    "reducers",
+    "features",
+    "models",
+    "sources",
+    "threat-models",
 ]
 KINDS: tuple[Kind, ...] = (
     "attacks",
+    "refiners",
     "estimators",
     "reducers",
     "features",

@@ -1,4 +1,4 @@
-"""The nine hooks a plugin may implement. The first seven yield `Entry` values; see `Entry` for an
+"""The ten hooks a plugin may implement. The first eight yield `Entry` values; see `Entry` for an
 example.
 
 Within API 1 hooks only grow: a new hook or a new argument is a minor change, anything else waits
@@ -50,6 +50,12 @@ def vidrobust_features() -> Iterable[Entry]:
 @hookspec
 def vidrobust_attacks() -> Iterable[Entry]:
     """Offer attacks: recipe functions or classes that give a `vidrobust.protocols.Attack`."""
+    return ()
+
+
+@hookspec
+def vidrobust_refiners() -> Iterable[Entry]:
+    """Offer refiners: classes that follow `vidrobust.protocols.Refiner`."""
     return ()
 
 
