@@ -93,7 +93,7 @@ def read_row(folder: Path, *, name: str = "") -> Row:
         run=name or folder.resolve().name,
         model=_used(config, "model"),
         source=_used(config, "source"),
-        attack=_attack(config.get("attack", {})),
+        attack=_attack(config),
         goal=str(config.get("threat", {}).get("goal", "")),
         budget=manifest["budget"],
         forwards_per_query=manifest.get("environment", {}).get("forwards_per_query", 1),
@@ -267,10 +267,13 @@ def _used(config: Mapping[str, Any], table: str) -> str:
     return str(config.get(table, {}).get("use", "?"))
 
 
-def _attack(table: Mapping[str, Any]) -> str:
-    """`pgd-nes`, or `pgd-nes + random` where the config names a part."""
+def _attack(config: Mapping[str, Any]) -> str:
+    """`pgd-nes`, or `pgd-nes + random, prune` where the config names a part and a refiner."""
+    table = config.get("attack", {})
     parts = [v["use"] for v in table.values() if isinstance(v, Mapping) and "use" in v]
-    return " + ".join([str(table.get("use", "?")), *map(str, parts)])
+    name = " + ".join([str(table.get("use", "?")), *map(str, parts)])
+    refiner = config.get("refine", {}).get("use")
+    return f"{name}, {refiner}" if refiner else name
 
 
 def _new_table(title: str | None) -> Table:
