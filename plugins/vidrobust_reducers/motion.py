@@ -11,11 +11,10 @@ Implementation details:
    (`vidrobust.video.motion`).
 2. `placement = "carried"`: noise is drawn on a reference frame, and every pixel of every frame
    takes the value at the place it came from: vectors accumulated from frame to frame. Places beyond
-   the border take the border's.
+   the frame take the value at its border, as a codec's do.
 3. `placement = "coordinates"` is the released code: the vectors accumulated over a group of
    pictures, less their smallest value, cut to whole numbers of 0 to 255, are themselves the places,
-   in pixels, and all frames take the same ones. Pixels of equal motion get equal noise; places
-   beyond the frame get zero.
+   in pixels, and all frames take the same ones. Pixels of equal motion get equal noise.
 4. The reference is the first frame of a group of `gop` frames; after `interval` iterations the next
    group's turn comes, and after the last the first's.
 
@@ -75,8 +74,7 @@ class Motion:
         self._proposals += 1
         if reference not in self._grids:
             self._grids[reference] = self._grid(task.clean, reference)
-        padding: Literal["border", "zeros"] = "border" if self.placement == "carried" else "zeros"
-        warped = Warped(self._grids[reference], c, padding, self.noise)
+        warped = Warped(self._grids[reference], c, "border", self.noise)
         return stepping(warped, self.steps, point)
         yield
 

@@ -41,6 +41,8 @@ def step_vectors(clip: Tensor, *, vectors: Vectors = "flow") -> Tensor:
         result[i, p]` in frame `i`.
     """
     grey = _grey(clip)
+    if len(grey) < 2:
+        return clip.new_zeros((0, *grey.shape[1:], 2))
     if vectors == "blocks" or min(grey.shape[1:]) < SMALLEST_FOR_FLOW:
         return block_matching(grey[1:], grey[:-1])
     return _flow(grey[1:], grey[:-1]).to(clip.device)
@@ -140,6 +142,4 @@ def _flow(frames: Tensor, earlier: Tensor) -> Tensor:
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     now, then = (x.to(torch.uint8).cpu().numpy() for x in (frames, earlier))
     fields = [method.calc(a, b, None) for a, b in zip(now, then, strict=True)]
-    if not fields:
-        return torch.zeros((0, *frames.shape[1:], 2))
     return torch.from_numpy(np.stack(fields))

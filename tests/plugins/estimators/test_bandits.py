@@ -194,3 +194,24 @@ def test_queries_are_probes_of_the_objective_it_is_given():
     transcript = answer(computation, victim)
     assert transcript.roles == ["probe"] * 4
     assert transcript.queries == 8
+
+
+def test_exploring_the_subspace_draws_there_and_remembers_every_value():
+    objective = Linear(weight())
+    bandits = Bandits(samples=2, delta=0.2, kappa=0.5, eta=0.3, explore="subspace")
+    gradient = estimate(bandits, objective, HERE, seed=3)
+    noise = HERE.lift(HERE.sample(1, torch.Generator().manual_seed(3)))[0]
+    step = 0.3 * noise / noise.norm()
+    torch.testing.assert_close(objective.asked, torch.stack([POINT + step, POINT - step]))
+    losses = (objective.asked * weight()).flatten(1).sum(1)
+    slope = float(losses[0] - losses[1]) / (0.3 * 0.2)
+    wanted = HERE.restrict(0.5 * slope * 0.2 * noise)
+    torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-6)
+
+
+def test_with_the_norm_of_frames_every_frame_moves_by_eta_or_not_at_all():
+    objective = Linear(weight())
+    estimate(coarse(samples=4, eta=0.2, norm="frame"), objective, HERE)
+    lengths = (torch.cat(objective.batches) - POINT).flatten(2).norm(dim=2)
+    wanted = torch.tensor([0.2, 0, 0, 0]).expand_as(lengths)
+    torch.testing.assert_close(lengths, wanted, rtol=1e-4, atol=1e-6)
