@@ -109,8 +109,9 @@ def test_the_core_imports_no_plugin(path: Path):
 
 @pytest.mark.parametrize("path", sources(PLUGINS), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_plugin_imports_the_public_floors_and_public_names_of_other_plugins(path: Path):
+    commands = "commands" in path.relative_to(PLUGINS).parts  # these are faces, as `cli` is
     for part in core_parts(path) - {"testing"}:
-        assert FLOORS[part] <= FOR_PLUGINS, f"vidrobust.{part}"
+        assert FLOORS[part] <= (FLOORS["cli"] if commands else FOR_PLUGINS), f"vidrobust.{part}"
     own = path.relative_to(PLUGINS).parts[0]
     for name in imports(path):
         if name.startswith("vidrobust_") and name.split(".")[0] != own:

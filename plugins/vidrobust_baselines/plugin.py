@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import click
+
 from vidrobust.plugin import Entry, hookimpl
 
 
@@ -40,3 +42,17 @@ def vidrobust_attacks() -> Iterable[Entry]:
         "an image network's direction, rectified patch by patch",
         paper="VBAD (Jiang, Ma, Chen, Bailey and Jiang, ACM MM 2019)",
     )
+    yield Entry(
+        "sparse",
+        "vidrobust_baselines.sparse:Sparse",
+        "VBAD on the few frames an agent chooses",
+        paper="SVA (Wei, Yan and Li, IJCV 2022)",
+    )
+
+
+@hookimpl
+def vidrobust_commands(cli: click.Group) -> None:
+    """Add `train-agent`."""
+    from vidrobust_baselines.commands.train_agent import train_agent
+
+    cli.add_command(train_agent)

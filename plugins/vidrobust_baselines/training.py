@@ -1,7 +1,8 @@
 """What `vidrobust train-agent` and a kind of frame agent say to each other.
 
 The command owns the victim, the training list, the query allowance and the files; a trainer owns an
-agent and learns from one video at a time. Another kind of agent is one more line in `TRAINERS`.
+agent and learns from one video at a time. Another kind of agent is one more line in
+`vidrobust_baselines.trainers`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,6 @@ from torch import Tensor
 from vidrobust.protocols import Attack, FrameFeatures
 from vidrobust.types import Goal, Response
 from vidrobust_baselines.agents import FrameAgent
-
-TRAINERS: dict[str, str] = {
-    "sparse": "vidrobust_baselines.sparse_training:SparseTrainer",
-    "rlsb": "vidrobust_baselines.rlsb_training:RlsbTrainer",
-}
-"""The trainer of each attack that has an agent; a factory called with a `Setup`, and with keywords
-for its own settings (`--set train.KEY=VALUE`)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,9 @@
+"""Which attacks have an agent to train, and where its trainer is. Imports nothing."""
+
+from __future__ import annotations
+
+TRAINERS: dict[str, str] = {
+    "sparse": "vidrobust_baselines.sparse_training:SparseTrainer",
+}
+"""A factory per attack, called with a `vidrobust_baselines.training.Setup` and with keywords for
+its own settings (`--set train.KEY=VALUE`); it gives an `AgentTrainer`."""
