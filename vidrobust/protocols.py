@@ -182,7 +182,9 @@ class Subspace(Protocol):
         ...
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
-        """`(count, *shape)` latents with independent coordinates of zero mean and unit variance."""
+        """`(count, *shape)` latents of zero mean and unit variance; coordinates are independent,
+        unless the subspace shapes its noise (decision 0022).
+        """
         ...
 
     def lift(self, latents: Tensor) -> Tensor:
