@@ -51,12 +51,12 @@ def read(folder: Path, cell: Cell, keys: Sequence[str]) -> tuple[dict[str, Any],
     """
     run = RunFolder(folder)
     manifest = dict(run.manifest())
-    found = {record["key"]: record for record in run.records()}
     threat, model = manifest["config"]["threat"], manifest["config"]["model"]
     constraint = {"use": "linf", "epsilon": 0.05}
     same = threat["goal"] == cell.goal and threat["constraint"] == constraint
     if not same or model != {**model, "use": f"zoo/{cell.model}", "weights": "ucf6"}:
         raise RecordError(f"{folder} is no run of {cell.goal} {cell.model} {cell.attack}")
+    found = {record["key"]: record for record in run.records()}
     records = [found[key] for key in keys if key in found]
     if cell.goal == "targeted":
         _check_targets(folder, manifest["classes"], records)
