@@ -57,16 +57,15 @@ def find_config(config: str, package: Path) -> Known:
 
 
 def _weights(config: Path) -> str | None:
-    """The URL that the index beside a config gives for it."""
+    """The URL that the index beside a config, or in the folder above, gives for it."""
     import yaml
 
-    index = config.parent / "metafile.yml"
-    if not index.is_file():
-        return None
-    models = yaml.safe_load(index.read_text(encoding="utf-8")).get("Models", [])
-    for model in models:
-        if Path(model.get("Config", "")).name.removesuffix(".py") == config.stem:
-            return str(model["Weights"]) if "Weights" in model else None
+    for folder in (config.parent, config.parent.parent):
+        index = folder / "metafile.yml"
+        entries = yaml.safe_load(index.read_text(encoding="utf-8")) if index.is_file() else {}
+        for entry in entries.get("Models", []):
+            if Path(entry.get("Config", "")).name.split(".py")[0] == config.stem:
+                return str(entry["Weights"]) if "Weights" in entry else None
     return None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from vidrobust_torch.checkpoint import load_checkpoint
+from vidrobust_torch.checkpoint import load_weights
 from vidrobust_torch.classifier import TorchClassifier
 from vidrobust_torch.model import read_classes
 
@@ -16,6 +16,7 @@ from vidrobust_mmaction2.configs import find_checkpoint, find_config, read_confi
 from vidrobust_mmaction2.install import import_mmaction
 from vidrobust_mmaction2.pipeline import MANY, Pipeline, Reader, Views
 from vidrobust_mmaction2.recogniser import Recogniser, settle_average
+from vidrobust_mmaction2.weights import read_state
 
 TYPICAL = (240, 320)
 """Height and width of the frame that a pipeline is tried on, UCF-101's and HMDB-51's."""
@@ -63,10 +64,10 @@ def mmaction2(
     weights = find_checkpoint(checkpoint, known)
     recogniser = build(settings)
     if weights is not None:
-        load_weights(recogniser, weights)
+        load_weights(recogniser, read_state(Path(weights)), Path(weights), extra=True)
     probabilities = settle_average(recogniser)
     count = int(recogniser.cls_head.num_classes)
-    spec, door = _fit(pipeline, recogniser, read_classes(classes or count), frames, width)
+    spec, door = fit(pipeline, recogniser, read_classes(classes or count), frames, width)
     classifier = TorchClassifier(
         door, spec, output="probabilities" if probabilities else "logits", device=device
     )
@@ -98,23 +99,7 @@ def build(settings: Any) -> Any:
         ) from error
 
 
-def load_weights(recogniser: nn.Module, path: str) -> None:
-    """Load a checkpoint of MMEngine; every weight of the model has to be in it.
-
-    Raises:
-        ModelError: If the file is missing, unreadable, or of another architecture.
-    """
-    import numpy as np
-    from mmengine.logging import HistoryBuffer
-
-    # What MMEngine stores of a training beside the tensors: loss curves.
-    curves = [HistoryBuffer, np.ndarray, np.dtype, type(np.dtype("f8")), type(np.dtype("i8"))]
-    curves += [np._core.multiarray._reconstruct, np._core.multiarray.scalar]
-    with torch.serialization.safe_globals(curves):
-        load_checkpoint(recogniser, path, extra=True)
-
-
-def _fit(
+def fit(
     pipeline: Pipeline, recogniser: Any, classes: tuple[str, ...], frames: int, width: int
 ) -> tuple[ClipSpec, Recogniser]:
     """The clip that the pipeline gives, and the model behind its door."""

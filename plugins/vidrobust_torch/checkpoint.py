@@ -30,9 +30,7 @@ UNREADABLE = (
 """What the two readers raise for bytes that are no checkpoint; garbage does much."""
 
 
-def load_checkpoint(
-    module: nn.Module, path: str | Path, *, state_key: str = "", extra: bool = False
-) -> None:
+def load_checkpoint(module: nn.Module, path: str | Path, *, state_key: str = "") -> None:
     """Load weights into a module; every name and shape has to fit.
 
     Args:
@@ -40,14 +38,29 @@ def load_checkpoint(
         path: A `.safetensors` file, or anything `torch.load(weights_only=True)` reads.
         state_key: Key of the weights inside the file, dots for nesting; empty looks for the usual
             ones.
-        extra: Whether the file may hold weights that the module has no place for.
 
     Raises:
         ModelError: If the file is missing, unreadable, or of another architecture.
     """
     path = Path(path)
-    weights = _strip_prefixes(_pick(_read(path), path, state_key))
-    own = module.state_dict()
+    load_weights(module, _pick(_read(path), path, state_key), path)
+
+
+def load_weights(
+    module: nn.Module, weights: dict[str, Tensor], path: Path, *, extra: bool = False
+) -> None:
+    """Load named tensors into a module; every name and shape has to fit.
+
+    Args:
+        module: Changed in place.
+        weights: The tensors; prefixes that trainers put before every name are dropped.
+        path: Where they are from, for messages.
+        extra: Whether there may be tensors that the module has no place for.
+
+    Raises:
+        ModelError: If they are of another architecture.
+    """
+    weights, own = _strip_prefixes(weights), module.state_dict()
     if extra:
         weights = {name: value for name, value in weights.items() if name in own}
     problems = _differences(own, weights)

@@ -147,7 +147,7 @@ def build_module(reference: str, kwargs: dict[str, object]) -> nn.Module:
 
 
 def _build(reference: str, kwargs: dict[str, object]) -> nn.Module:
-    factory = _find(reference)
+    factory = find_reference(reference)
     if isinstance(factory, nn.Module):
         return factory
     if not callable(factory):
@@ -166,7 +166,12 @@ def _build(reference: str, kwargs: dict[str, object]) -> nn.Module:
     return built
 
 
-def _find(reference: str) -> Callable[..., object] | nn.Module | object:
+def find_reference(reference: str) -> Callable[..., object] | nn.Module | object:
+    """What `package.module:name` or `path/to/file.py:name` leads to.
+
+    Raises:
+        ConfigError: If it leads nowhere.
+    """
     place, _, attribute = reference.rpartition(":")
     if not place or not attribute:
         raise ConfigError(
