@@ -61,7 +61,7 @@ class HttpClassifier:
         self._lock = threading.Lock()
         self._concurrency = concurrency
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="vidrobust-http")
-        weakref.finalize(self, _shut, self._threads, client, self._kept)
+        self._shut = weakref.finalize(self, _shut, self._threads, client, self._kept)
 
     @property
     def spec(self) -> ClipSpec:
@@ -100,6 +100,10 @@ class HttpClassifier:
     def settle(self) -> None:
         """Drop the kept answers, since every video has its record; what was paid stays known."""
         self._kept.close(self._meter.paid)
+
+    def close(self) -> None:
+        """Let go of connections, threads and files; the classifier answers no more."""
+        self._shut()
 
     def usage(self) -> dict[str, float]:
         """Requests, and answers paid for, earlier processes of the run included."""

@@ -72,8 +72,8 @@ class Meter:
             committed = (self.paid + self._open + 1) * self.price
             if self.money is not None and committed > self.money * (1 + 1e-9):
                 raise ModelError(
-                    f"the money is spent: {self.paid} answers at {self.price:g} are "
-                    f"{self.spent:g} of {self.money:g}",
+                    f"the money is spent: {self.paid} answers and {self._open} under way, at "
+                    f"{self.price:g} each, of {self.money:g}",
                     hint="finished videos are kept; raise model.money and go on with --resume",
                 )
             self._open += 1
