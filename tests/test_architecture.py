@@ -39,7 +39,10 @@ FLOOR_ZERO = {"errors": set(), "types": set(), "protocols": {"types"}}
 """What a module of floor 0 may import of the others there."""
 
 FOR_PLUGINS = 4
-"""The highest floor a plugin may import, `vidrobust.testing` aside."""
+"""The highest floor a plugin may import, the faces made for plugins aside."""
+
+FACES = {"testing", "art"}
+"""Faces a plugin may import: the conformance kit, and the bridge to ART."""
 
 
 def sources(folder: Path) -> list[Path]:
@@ -110,7 +113,7 @@ def test_the_core_imports_no_plugin(path: Path):
 @pytest.mark.parametrize("path", sources(PLUGINS), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_plugin_imports_the_public_floors_and_public_names_of_other_plugins(path: Path):
     commands = "commands" in path.relative_to(PLUGINS).parts  # these are faces, as `cli` is
-    for part in core_parts(path) - {"testing"}:
+    for part in core_parts(path) - FACES:
         assert FLOORS[part] <= (FLOORS["cli"] if commands else FOR_PLUGINS), f"vidrobust.{part}"
     own = path.relative_to(PLUGINS).parts[0]
     for name in imports(path):

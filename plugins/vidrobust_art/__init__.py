@@ -1,0 +1,1 @@
+"""The Adversarial Robustness Toolbox (ART): its classifiers as models, its attacks as recipes."""
