@@ -36,8 +36,12 @@ class Cells:
         object.__setattr__(self, "shape", cells)
 
     def spread(self, values: Tensor) -> Tensor:
-        """Values of cells `(t', c, h', w')` given to all their pixels: `(t, c, h, w)`."""
+        """Values of cells `(t', c, h', w')` given to all their pixels: `(t, c, h, w)`; the values
+        themselves where a cell is one value.
+        """
         t, _, h, w = self.clip_shape
+        if self.tile == self.tile_frames == 1:
+            return values
         values = values.repeat_interleave(self.tile, 3)[..., :w]
         values = values.repeat_interleave(self.tile, 2)[:, :, :h]
         return values.repeat_interleave(self.tile_frames, 0)[:t]
