@@ -10,6 +10,14 @@ from vidrobust.plugin import Entry, hookimpl
 
 
 @hookimpl
+def vidrobust_commands(cli: click.Group) -> None:
+    """Add `train-agent`."""
+    from vidrobust_baselines.commands.train_agent import train_agent
+
+    cli.add_command(train_agent)
+
+
+@hookimpl
 def vidrobust_attacks() -> Iterable[Entry]:
     """Offer the attacks."""
     yield Entry(
@@ -48,11 +56,3 @@ def vidrobust_attacks() -> Iterable[Entry]:
         "VBAD on the few frames an agent chooses",
         paper="SVA (Wei, Yan and Li, IJCV 2022)",
     )
-
-
-@hookimpl
-def vidrobust_commands(cli: click.Group) -> None:
-    """Add `train-agent`."""
-    from vidrobust_baselines.commands.train_agent import train_agent
-
-    cli.add_command(train_agent)
