@@ -1,0 +1,344 @@
+"""`vidrobust train-agent`: what it counts, writes, resumes and refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+
+import pytest
+import torch
+from start_clips import made
+from vidrobust_astfocus.grid_features import GridFeatures
+from vidrobust_baselines import sparse_training
+from vidrobust_baselines.agents import fresh_agent, load_agent
+from vidrobust_baselines.commands import training_run
+from vidrobust_baselines.commands.ground import TrainingGround, lessons
+from vidrobust_baselines.commands.training_run import trainer_of
+from vidrobust_baselines.key_frames import unit
+from vidrobust_baselines.sparse import Sparse
+from vidrobust_baselines.sparse_training import SparseTrainer, attack_reward
+from vidrobust_baselines.trainers import TRAINERS
+from vidrobust_baselines.training import AllowanceSpentError, Attempt, Setup, TrainingVideo
+
+from vidrobust.cli import main as door
+from vidrobust.cli.main import main
+from vidrobust.errors import ConfigError
+from vidrobust.plugin import Entry, hookimpl
+from vidrobust.plugin.manager import PluginHost
+from vidrobust.testing import LinearVictim, answer
+from vidrobust.threat import Linf, ThreatModel
+from vidrobust.types import ClipSpec, Response, Untargeted, Video
+
+VICTIM = LinearVictim(classes=2)
+
+
+class TrainingClips:
+    """Four clips of both classes; the victim is wrong on the third."""
+
+    def videos(self, spec: ClipSpec) -> Iterable[Video]:
+        for seed in range(4):
+            label = seed % 2 if seed != 2 else 1
+            yield Video(f"clip-{seed}", lambda seed=seed: made(VICTIM, seed), label)
+
+
+class Plugin:
+    @hookimpl
+    def vidrobust_models(self) -> Iterable[Entry]:
+        yield Entry("toy", lambda: LinearVictim(classes=2), "a linear victim")
+
+    @hookimpl
+    def vidrobust_sources(self) -> Iterable[Entry]:
+        yield Entry("clips", TrainingClips, "four clips")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs the command, and gives its exit code, stdout and stderr."""
+    host = PluginHost()
+    host.register(Plugin(), "toys")
+    monkeypatch.setattr(door.App, "host", host)
+
+    def run(out, *more):
+        arguments = ["--model", "toy", "--source", "clips", "--out", str(out)]
+        sets = [
+            "attack.network=random",
+            "attack.features={use='grid'}",
+            "attack.samples=4",
+            "threat.constraint={use='linf', epsilon=0.05}",
+            "train.rate=1e-2",
+            "train.hidden=8",
+        ]
+        for text in sets:
+            arguments += ["--set", text]
+        budget = [] if "--attack-budget" in more else ["--attack-budget", "40"]
+        epochs = [] if "--epochs" in more else ["--epochs", "2"]
+        with pytest.raises(SystemExit) as stop:
+            main(["train-agent", *arguments, *budget, *epochs, *more])
+        return stop.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_it_writes_an_agent_and_says_what_it_cost(call, tmp_path):
+    code, out, err = call(tmp_path / "agent.safetensors", "--json")
+    card = json.loads(out)
+    _, stored = load_agent(tmp_path / "agent.safetensors", "sparse")
+    assert code == 0
+    assert card["queries"] == stored.queries
+    assert (card["videos"], card["epochs"], card["features"]) == (3, 2, "grid")
+    assert f"{card['queries']:,} training queries" in err
+    assert "epoch 2/2, video 4/4" in err
+    assert err.count("left out: the model is wrong") == 2
+    assert stored.config["train"] == {"rate": 0.01, "hidden": 8}
+
+
+def test_every_clip_the_victim_sees_is_a_training_query(call, tmp_path, monkeypatch):
+    victims = []
+    monkeypatch.setattr(
+        training_run,
+        "TrainingGround",
+        lambda victim, *rest: victims.append(victim) or TrainingGround(victim, *rest),
+    )
+    _, out, _ = call(tmp_path / "agent.safetensors", "--json")
+    assert json.loads(out)["queries"] == victims[0].clips > 100
+
+
+def test_an_interrupted_training_resumes_to_the_same_agent(call, tmp_path, monkeypatch):
+    call(tmp_path / "whole.safetensors")
+    whole, card = load_agent(tmp_path / "whole.safetensors", "sparse")
+    learn, calls = SparseTrainer.learn, []
+
+    def interrupted(self, video, ground, rng):
+        calls.append(video.key)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return learn(self, video, ground, rng)
+
+    out = tmp_path / "agent.safetensors"
+    monkeypatch.setattr(SparseTrainer, "learn", interrupted)
+    code, _, err = call(out)
+    assert code == 130
+    assert "--resume" in err
+    assert not out.exists()
+    code, _, err = call(out)
+    assert code == 2
+    assert "was interrupted" in err
+    code, _, err = call(out, "--resume", "--set", "train.draws=3")
+    assert code == 2
+    assert "other settings" in err
+    code, _, _ = call(out, "--resume")
+    resumed, again = load_agent(out, "sparse")
+    assert code == 0
+    assert again.queries == card.queries
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True)
+    )
+    assert not out.with_name(out.name + ".progress").exists()
+
+
+def test_the_allowance_is_never_exceeded_and_what_was_learnt_is_kept(call, tmp_path):
+    code, out, err = call(tmp_path / "agent.safetensors", "--queries", "100", "--json")
+    assert code == 0
+    assert "the allowance ends the training" in err
+    assert 60 < json.loads(out)["queries"] <= 100
+
+
+def test_an_allowance_below_one_attack_is_refused(call, tmp_path):
+    code, _, err = call(tmp_path / "agent.safetensors", "--queries", "20")
+    assert code == 4
+    assert "--attack-budget" in err
+    assert not (tmp_path / "agent.safetensors").exists()
+
+
+def test_a_file_that_exists_is_not_overwritten(call, tmp_path):
+    path = tmp_path / "agent.safetensors"
+    path.write_bytes(b"mine")
+    code, _, err = call(path)
+    assert code == 2
+    assert "choose another --out" in err
+    assert path.read_bytes() == b"mine"
+
+
+def test_keys_of_the_trainer_are_checked(call, tmp_path):
+    code, _, err = call(tmp_path / "a", "--set", "train.rat=1")
+    assert code == 2
+    assert "did you mean 'rate'" in err
+    code, _, err = call(tmp_path / "a", "--set", "train.draws=many")
+    assert code == 2
+    assert "train.draws" in err
+
+
+def test_an_attack_without_an_agent_is_refused():
+    with pytest.raises(ConfigError, match="no agent to train"):
+        trainer_of("square", {})
+
+
+@pytest.mark.parametrize("kind", sorted(TRAINERS))
+def test_every_trainer_can_be_loaded(kind):
+    factory, keywords = trainer_of(kind, {})
+    assert callable(factory)
+    assert keywords == {}
+
+
+def setup(**changes):
+    values = {
+        "attack": lambda **_: None,
+        "features": GridFeatures(),
+        "frames": 4,
+        "epsilon": 0.05,
+        "budget": 100,
+        "seed": 0,
+        "device": torch.device("cpu"),
+    }
+    return Setup(**{**values, **changes})
+
+
+class Scripted:
+    """A ground whose attacks all end alike, by a number of frames."""
+
+    def __init__(self, outcome):
+        self.outcome, self.frames = outcome, []
+
+    def ask(self, clips):
+        raise AssertionError("SVA's trainer asks by attacks only")
+
+    def attack(self, make, video, seed):
+        make()
+        return self.outcome(video)
+
+    def other(self, label, rng, *, same=False):
+        raise AssertionError("SVA's trainer needs no other video")
+
+
+def lesson(trainer, ground):
+    clip = made(VICTIM, 0)
+    reference = Response(torch.tensor([0]), None)
+    video = TrainingVideo("clip", clip, 0, Untargeted(0), reference)
+    return trainer.learn(video, ground, torch.Generator().manual_seed(1))
+
+
+def test_the_sparsest_draw_is_attacked():
+    seen = {}
+    ground = Scripted(lambda video: Attempt(True, 7, video.clip))
+    trainer = SparseTrainer(setup(attack=lambda **given: seen.update(given)), hidden=8)
+    found = lesson(trainer, ground)
+    probability = fresh_agent(GridFeatures().channels, 8, 0)(
+        unit(GridFeatures()(made(VICTIM, 0)).pooled)
+    ).sigmoid()
+    draws = torch.bernoulli(
+        probability.expand(5, -1), generator=torch.Generator().manual_seed(1)
+    ).bool()
+    sizes = draws.sum(1)
+    assert seen["agent"] is None
+    assert len(seen["frames"]) == int(sizes[sizes > 0].min()) == found["frames"]
+    assert found["queries"] == 7
+
+
+def test_attacks_earn_what_the_formula_says():
+    assert attack_reward(True, 0.0, 0.05) == 1.0
+    assert attack_reward(True, 0.05, 0.05) == pytest.approx(0.36788, abs=1e-5)
+    assert attack_reward(False, 0.0, 0.05) == -1.0
+
+
+def test_log_probabilities_keep_their_gradient_in_the_attack_reward():
+    """The released code detaches them there; the attack would then teach nothing."""
+    weights = []
+    for success in (True, False):
+        trainer = SparseTrainer(setup(), rate=1e-2, hidden=8)
+        lesson(trainer, Scripted(lambda video, won=success: Attempt(won, 7, video.clip)))
+        weights.append([p.detach().clone() for p in trainer.agent.parameters()])
+    assert any(not torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_baselines_are_moving_averages_per_video():
+    trainer = SparseTrainer(setup(), hidden=8)
+    found = lesson(trainer, Scripted(lambda video: Attempt(False, 7, video.clip)))
+    inside, outside = trainer._baselines["clip"]
+    assert inside == pytest.approx(0.1 * found["intrinsic"], rel=1e-5)
+    assert outside == pytest.approx(-0.1)
+
+
+def test_an_agent_learns_which_frame_makes_attacks_succeed(monkeypatch):
+    monkeypatch.setattr(sparse_training, "intrinsic", lambda seen, draw: 0.0)
+    chosen = {}
+    trainer = SparseTrainer(setup(attack=lambda **given: chosen.update(given)), rate=1e-2, hidden=8)
+    ground = Scripted(lambda video: Attempt(2 in chosen["frames"], 7, video.clip))
+    features = unit(GridFeatures()(made(VICTIM, 0)).pooled)
+    video = TrainingVideo("c", made(VICTIM, 0), 0, Untargeted(0), Response(torch.tensor([0])))
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        trainer.learn(video, ground, rng)
+    probability = trainer.agent(features).detach().sigmoid()
+    assert float(probability[2]) > 0.8
+    assert int(probability.argmax()) == 2
+
+
+def ground(allowance=None, **changes):
+    spec = VICTIM.spec
+    threat = ThreatModel(constraint=Linf(0.05), queries=30, **changes)
+    victim = LinearVictim(classes=2)
+    return TrainingGround(victim, list(TrainingClips().videos(spec)), threat, allowance, 0)
+
+
+def test_the_ground_asks_a_clean_clip_once_and_leaves_out_what_the_victim_gets_wrong():
+    own = ground()
+    for _ in range(2):
+        assert own.prepare(own.videos[0]).label == 0
+        assert own.prepare(own.videos[2]) is None
+    assert own.spent == 2 == own.classifier.clips
+
+
+def test_the_ground_draws_a_video_of_another_class_or_of_the_same():
+    own = ground()
+    for seed in range(5):
+        rng = torch.Generator().manual_seed(seed)
+        assert own.other(0, rng).label == 1
+        assert own.other(0, rng, same=True).key == "clip-0"
+
+
+def test_the_ground_refuses_what_the_allowance_cannot_pay():
+    own = ground(allowance=32)
+    video = own.prepare(own.videos[0])
+    own.ask(video.clip[None])
+    own.ask(video.clip[None])
+    with pytest.raises(AllowanceSpentError):
+        own.attack(lambda: None, video, 0)
+    assert own.spent == 3 == own.classifier.clips
+
+
+def test_a_targeted_attack_on_the_ground_wants_the_target_of_the_video():
+    own = ground(goal="targeted")
+    video = own.prepare(own.videos[0])
+    seen = []
+
+    class Look:
+        needs = "label"
+
+        def run(self, task):
+            seen.append(task.goal)
+            return
+            yield
+
+    with pytest.raises(Exception, match="finished without asking"):
+        own.attack(Look, video, 0)
+    assert seen == [video.goal]
+
+
+def test_lessons_are_shuffled_anew_in_every_epoch_and_the_same_for_the_same_seed():
+    videos = [Video(str(i), lambda: None) for i in range(8)]
+    orders = [[video.key for e, _, video in lessons(videos, 3, 0) if e == k] for k in range(3)]
+    assert all(sorted(order) == [video.key for video in videos] for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+    assert list(lessons(videos, 3, 0)) == list(lessons(videos, 3, 0))
+
+
+def test_a_trained_agent_is_used_by_the_attack(call, tmp_path):
+    path = tmp_path / "agent.safetensors"
+    _, out, _ = call(path, "--json")
+    victim, notes = LinearVictim(classes=2), []
+    task = dataclasses.replace(victim.task(), note=notes.append)
+    attack = Sparse(agent=path, features=GridFeatures(), network="random")
+    asked = answer(attack.run(task), victim, at_most=1)
+    assert {"agent": str(path), "training_queries": json.loads(out)["queries"]} in notes
+    assert asked.roles == ["candidate"]
