@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 
 from vidrobust.errors import ConfigError, VideoError
@@ -39,10 +42,10 @@ class Reading:
     """How files become clips: the options every source has.
 
     Args:
-        sampling: Which frames; see `vidrobust.video.sampling.frame_indices`.
+        sampling: `uniform` over the whole video, a `center` run, or a `random` one.
         stride: Distance between frames when sampling is `center` or `random`.
-        crop: Which part of a frame; see `vidrobust.video.sampling.Geometry`.
-        seed: Of random sampling and cropping; each video draws its own numbers from it.
+        crop: `center`, `random`, or `none`: resize straight to the model's size.
+        seed: Of random sampling and cropping, and of `per_class`; each video draws its own numbers.
     """
 
     sampling: SamplingMode = "uniform"
@@ -84,6 +87,39 @@ class Reading:
             crop=self.crop,
             seed=[self.seed, zlib.crc32(key.encode())],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the listed videos: the option of every source with classes.
+
+    Args:
+        per_class: A seeded sample of at most this many videos of each class; all if left out.
+    """
+
+    per_class: Annotated[int, Ge(1)] | None = None
+
+    def of(self, items: Sequence[Item], seed: int) -> list[Item]:
+        """The chosen items, in their order.
+
+        Which ones depends on the seed and their names alone, so a video more in the list replaces
+        at most one.
+
+        Raises:
+            ConfigError: If an item has no class.
+        """
+        if self.per_class is None:
+            return list(items)
+        ranked: dict[int | str, list[tuple[bytes, str]]] = {}
+        for item in items:
+            if item.label is None:
+                raise ConfigError(
+                    f"source.per_class: {item.name} has no class", hint="leave per_class out"
+                )
+            rank = hashlib.sha256(f"{seed}/{item.name}".encode()).digest()
+            ranked.setdefault(item.label, []).append((rank, item.name))
+        chosen = {name for found in ranked.values() for _, name in sorted(found)[: self.per_class]}
+        return [item for item in items if item.name in chosen]
 
 
 def unique_keys(names: Sequence[str]) -> list[str]:

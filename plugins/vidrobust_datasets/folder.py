@@ -7,22 +7,19 @@ from typing import Literal, TypeAlias
 
 from vidrobust.errors import ConfigError, VideoError
 from vidrobust.types import ClipSpec, Video
-from vidrobust.video.io import CropMode, SamplingMode
-from vidrobust_datasets.files import Item, Reading, find_videos
+from vidrobust_datasets.files import Item, Reading, Selection, find_videos
+from vidrobust_datasets.options import spread
 
 Labels: TypeAlias = Literal["auto", "folders", "none"]
 
 
+@spread
 class FileSource:
     """One video file.
 
     Args:
         path: The file.
         label: Its class, by name or index; None attacks the class the model itself gives it.
-        sampling: `uniform` over the whole video, a `center` run, or a `random` one.
-        stride: Distance between frames when sampling is `center` or `random`.
-        crop: `center`, `random`, or `none`: resize straight to the model's size.
-        seed: Of random sampling and cropping.
     """
 
     def __init__(
@@ -30,13 +27,10 @@ class FileSource:
         path: str,
         label: str | int | None = None,
         *,
-        sampling: SamplingMode = "uniform",
-        stride: int = 1,
-        crop: CropMode = "center",
-        seed: int = 0,
+        reading: Reading,
     ) -> None:
         self._item = Item(Path(path), Path(path).name, label)
-        self._reading = Reading(sampling, stride, crop, seed)
+        self._reading = reading
 
     def videos(self, spec: ClipSpec) -> list[Video]:
         """The one video.
@@ -53,6 +47,7 @@ class FileSource:
         return self._reading.videos([self._item], spec)
 
 
+@spread
 class FolderSource:
     """Every video below a folder, sorted by path.
 
@@ -61,10 +56,6 @@ class FolderSource:
         labels: `folders`: the sub-folder of `path` a video lies in is its class. `none`: no labels,
             so the class the model itself gives a video is attacked. `auto`: `none` if every video
             lies directly in `path`, `folders` if none does.
-        sampling: `uniform` over the whole video, a `center` run, or a `random` one.
-        stride: Distance between frames when sampling is `center` or `random`.
-        crop: `center`, `random`, or `none`: resize straight to the model's size.
-        seed: Of random sampling and cropping.
     """
 
     def __init__(
@@ -72,13 +63,11 @@ class FolderSource:
         path: str,
         *,
         labels: Labels = "auto",
-        sampling: SamplingMode = "uniform",
-        stride: int = 1,
-        crop: CropMode = "center",
-        seed: int = 0,
+        reading: Reading,
+        selection: Selection,
     ) -> None:
         self._path, self._labels = Path(path), labels
-        self._reading = Reading(sampling, stride, crop, seed)
+        self._reading, self._selection = reading, selection
 
     def videos(self, spec: ClipSpec) -> list[Video]:
         """The videos, labelled by sub-folder where there are any.
@@ -100,4 +89,5 @@ class FolderSource:
             Item(self._path / name, name, name.partition("/")[0] if labelled else None)
             for name in names
         ]
-        return self._reading.videos(items, spec)
+        chosen = self._selection.of(items, self._reading.seed)
+        return self._reading.videos(chosen, spec)

@@ -8,15 +8,19 @@ from pathlib import Path
 
 from vidrobust.errors import ConfigError, VideoError
 from vidrobust.types import ClipSpec, Video
-from vidrobust.video.io import CropMode, SamplingMode
-from vidrobust_datasets.files import EXTENSIONS, Item, Reading, complain
+from vidrobust_datasets.files import EXTENSIONS, Item, Reading, Selection, complain
+from vidrobust_datasets.options import spread
 
 _ENDINGS = "|".join(re.escape(ending) for ending in EXTENSIONS)
 _LINE = re.compile(rf"\"?(?P<path>.+?(?:{_ENDINGS}))\"?(?:\s+(?P<label>.+))?", re.IGNORECASE)
 
 
-def read_lines(path: Path) -> list[tuple[int, str]]:
-    """Number and text of each line of a list that is neither empty nor a `#` comment.
+def read_lines(path: Path, *, comment: str = "#") -> list[tuple[int, str]]:
+    """Number and text of each line of a list that is neither empty nor a comment.
+
+    Args:
+        path: The list.
+        comment: What a comment begins with; empty takes every line for an entry.
 
     Raises:
         ConfigError: If the list cannot be read.
@@ -30,7 +34,8 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
             f"{path} cannot be read as a list: {error}", hint="give a UTF-8 text file"
         ) from error
     stripped = [(number, line.strip()) for number, line in enumerate(lines, start=1)]
-    return [(number, line) for number, line in stripped if line and not line.startswith("#")]
+    skipped = (comment,) if comment else ()
+    return [(number, line) for number, line in stripped if line and not line.startswith(skipped)]
 
 
 def split_line(line: str) -> tuple[str, str | int | None]:
@@ -50,16 +55,13 @@ def split_line(line: str) -> tuple[str, str | int | None]:
     return path, int(label) if label.isdecimal() else label.strip('"')
 
 
+@spread
 class ListSource:
     """The videos a text file names, in its order: `path label`, the label optional.
 
     Args:
         file: The list. Empty lines and lines that begin with `#` are left out.
         root: Folder the paths are relative to; empty is the folder of the list.
-        sampling: `uniform` over the whole video, a `center` run, or a `random` one.
-        stride: Distance between frames when sampling is `center` or `random`.
-        crop: `center`, `random`, or `none`: resize straight to the model's size.
-        seed: Of random sampling and cropping.
     """
 
     def __init__(
@@ -67,14 +69,12 @@ class ListSource:
         file: str,
         root: str = "",
         *,
-        sampling: SamplingMode = "uniform",
-        stride: int = 1,
-        crop: CropMode = "center",
-        seed: int = 0,
+        reading: Reading,
+        selection: Selection,
     ) -> None:
         self._file = Path(file)
         self._root = Path(root) if root else self._file.parent
-        self._reading = Reading(sampling, stride, crop, seed)
+        self._reading, self._selection = reading, selection
 
     def videos(self, spec: ClipSpec) -> list[Video]:
         """The listed videos.
@@ -99,7 +99,8 @@ class ListSource:
             total=len(times),
             hint="list each video once",
         )
-        return self._reading.videos(items, spec)
+        chosen = self._selection.of(items, self._reading.seed)
+        return self._reading.videos(chosen, spec)
 
     def _item(self, line: str) -> Item:
         if self._root.joinpath(line).is_file():  # no label, whatever spaces the name holds

@@ -9,7 +9,7 @@ from vidrobust.plugin import Entry, hookimpl
 
 @hookimpl
 def vidrobust_sources() -> Iterator[Entry]:
-    """Offer the sources `file`, `folder`, `list` and `ucf101`."""
+    """Offer the sources `file`, `folder`, `list`, `ucf101`, `hmdb51` and `kinetics400`."""
     yield Entry("file", "vidrobust_datasets.folder:FileSource", "one video file")
     yield Entry(
         "folder",
@@ -26,4 +26,16 @@ def vidrobust_sources() -> Iterator[Entry]:
         "vidrobust_datasets.ucf101:Ucf101Source",
         "UCF-101 by its official lists and folders",
         paper="Soomro, Zamir and Shah 2012, arXiv 1212.0402",
+    )
+    yield Entry(
+        "hmdb51",
+        "vidrobust_datasets.hmdb51:Hmdb51Source",
+        "HMDB-51 by its official splits and folders",
+        paper="Kuehne et al., ICCV 2011",
+    )
+    yield Entry(
+        "kinetics400",
+        "vidrobust_datasets.kinetics400:Kinetics400Source",
+        "Kinetics-400 by its official annotations",
+        paper="Kay et al. 2017, arXiv 1705.06950",
     )

@@ -12,9 +12,10 @@ from typing import Literal, TypeAlias
 
 from vidrobust.errors import ConfigError, VideoError
 from vidrobust.types import ClipSpec, Video
-from vidrobust.video.io import CropMode, SamplingMode
-from vidrobust_datasets.files import Item, Reading, complain
+from vidrobust_datasets.files import Item, Reading, Selection, complain
+from vidrobust_datasets.layout import find_class_folders
 from vidrobust_datasets.listing import read_lines
+from vidrobust_datasets.options import spread
 
 Part: TypeAlias = Literal["test", "train"]
 Split: TypeAlias = Literal[1, 2, 3]
@@ -24,6 +25,7 @@ _LINE = re.compile(r"(?P<name>[^/]+/.+?)(?:\s+(?P<id>\d+))?")
 _FILE = re.compile(r"v_(?P<label>.+)_g\d+_c\d+")
 
 
+@spread
 class Ucf101Source:
     """The videos of an official list, labelled by class name, in the list's order.
 
@@ -33,10 +35,6 @@ class Ucf101Source:
         part: `test` or `train`.
         videos: Sub-folder of `root` with the class folders; empty finds the one that holds every
             listed file.
-        sampling: `uniform` over the whole video, a `center` run, or a `random` one.
-        stride: Distance between frames when sampling is `center` or `random`.
-        crop: `center`, `random`, or `none`: resize straight to the model's size.
-        seed: Of random sampling and cropping.
     """
 
     def __init__(
@@ -46,14 +44,12 @@ class Ucf101Source:
         part: Part = "test",
         *,
         videos: str = "",
-        sampling: SamplingMode = "uniform",
-        stride: int = 1,
-        crop: CropMode = "center",
-        seed: int = 0,
+        reading: Reading,
+        selection: Selection,
     ) -> None:
         self._root, self._folder = Path(root), videos
         self._list = f"{part}list{split:02d}.txt"
-        self._reading = Reading(sampling, stride, crop, seed)
+        self._reading, self._selection = reading, selection
 
     def videos(self, spec: ClipSpec) -> list[Video]:
         """The listed videos.
@@ -65,7 +61,7 @@ class Ucf101Source:
         lists = self._find_lists()
         classes = _read_classes(lists / "classInd.txt")
         names = _read_list(lists / self._list, classes)
-        folder = self._find_folder(names)
+        folder = find_class_folders(self._root, self._folder, names)
         complain(
             f"{lists / self._list} names files that are not in {folder}",
             [name for name in names if not (folder / name).is_file()],
@@ -73,7 +69,8 @@ class Ucf101Source:
             hint="check source.root and source.videos, or extract the dataset again",
         )
         items = [Item(folder / name, name, name.partition("/")[0]) for name in names]
-        return self._reading.videos(items, spec)
+        chosen = self._selection.of(items, self._reading.seed)
+        return self._reading.videos(chosen, spec)
 
     def _find_lists(self) -> Path:
         if not self._root.is_dir():
@@ -85,31 +82,6 @@ class Ucf101Source:
             f"{self._root} holds no {self._list}, nor does {_LISTS[1]}/ in it",
             hint="unpack UCF101TrainTestSplits-RecognitionTask.zip there",
         )
-
-    def _find_folder(self, names: list[str]) -> Path:
-        """The folder of the class folders; the likeliest one if none holds every file."""
-        if self._folder:
-            folder = self._root / self._folder
-            if not folder.is_dir():
-                raise ConfigError(
-                    f"source.videos: {folder} is no folder",
-                    hint=f"{self._root} holds {', '.join(sorted(_folders(self._root))[:8])}",
-                )
-            return folder
-        places = [self._root, *(self._root / name for name in sorted(_folders(self._root)))]
-        held = {place: sum((place / name).is_file() for name in names) for place in places}
-        complete = [place for place, count in held.items() if count == len(names)]
-        if len(complete) > 1:
-            raise ConfigError(
-                f"{self._root}: the listed videos are in {len(complete)} folders: "
-                f"{', '.join(place.name for place in complete)}",
-                hint="choose one with source.videos",
-            )
-        return max(places, key=lambda place: held[place])
-
-
-def _folders(root: Path) -> list[str]:
-    return [path.name for path in root.iterdir() if path.is_dir()]
 
 
 def _read_classes(path: Path) -> dict[str, int]:

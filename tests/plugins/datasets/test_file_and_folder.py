@@ -159,7 +159,8 @@ def test_keys_are_unique_whatever_the_files_are_called(names):
 def test_the_plugin_offers_its_sources_and_each_loads():
     host = PluginHost(allowed=["datasets"])
 
-    assert [p.entry.name for p in host.entries("sources")] == ["file", "folder", "list", "ucf101"]
+    names = ["file", "folder", "hmdb51", "kinetics400", "list", "ucf101"]
+    assert [p.entry.name for p in host.entries("sources")] == names
     assert all(callable(provided.load()) for provided in host.entries("sources"))
 
 
