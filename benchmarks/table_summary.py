@@ -2,8 +2,9 @@
 
 Numbers are those of `vidrobust.metrics.outcome`: rates with Wilson intervals, means with bootstrap
 intervals, queries three ways (successes only; as spent, failures included; failures at the budget).
-Differences to `astfocus` are paired: taken clip by clip, over clips that both attacks attacked;
-negative means less than `astfocus`.
+Differences to `astfocus` are paired, clip by clip, as `vidrobust compare` has them: McNemar's exact
+test for FR, Wilcoxon's signed-rank test for queries (failures at the budget) and MAP (clips that
+both fooled), p-values corrected within a table (Holm); negative means less than `astfocus`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from table import ATTACKS, BUDGETS, Cell, cells, chosen_keys, targets
 
 from vidrobust.bench.record import RunFolder, VideoRecord
 from vidrobust.errors import RecordError
-from vidrobust.metrics.outcome import ATTACKED, Estimate, mean, summarise
+from vidrobust.metrics.outcome import ATTACKED, Estimate, summarise
+from vidrobust.metrics.paired import Comparison, adjusted, compare
 
 PAPER_MODELS = {"c3d": "C3D", "tsn": "TSN", "tsm": "TSM", "slowfast": "SlowFast"}
 PAPER_KEYS = ("fooling_rate", "queries", "map")
@@ -35,12 +36,6 @@ COLUMNS = (
     ("seconds", "seconds_mean", 1.0, 0),
 )
 """Heading, metric, factor and digits."""
-
-DIFFERENCES = (
-    ("FR, points", "success", 100.0, 0),
-    ("QN capped", "queries", 1.0, 0),
-    ("MAP all", "map", 1.0, 2),
-)
 
 
 def read(folder: Path, cell: Cell, keys: Sequence[str]) -> tuple[dict[str, Any], list[VideoRecord]]:
@@ -94,32 +89,22 @@ def row(cell: Cell, options: argparse.Namespace, keys: Sequence[str]) -> dict[st
     }
 
 
-def pair(own: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Differences of two rows, clip by clip: FR (share), QN with failures at the budget, MAP."""
-    mine, yours = _outcomes(own), _outcomes(other)
-    both = [key for key in mine if key in yours]
-    found: dict[str, Any] = {
-        name: asdict(mean([mine[key][name] - yours[key][name] for key in both]))
-        for _, name, _, _ in DIFFERENCES
-    }
-    only_own = sum(mine[key]["success"] > yours[key]["success"] for key in both)
-    only_other = sum(mine[key]["success"] < yours[key]["success"] for key in both)
-    return {"clips": len(both), "only_own": only_own, "only_other": only_other, **found}
+def compared(rows: Sequence[dict[str, Any]]) -> dict[str, Comparison]:
+    """Every attack against `astfocus`, by name, p-values corrected for their number (Holm)."""
+    base = next((line for line in rows if line["attack"] == YARDSTICK), None)
+    if base is None:
+        return {}
+    others = [line for line in rows if line is not base and attacked(line) & attacked(base)]
+    found = [
+        compare(base["records"], line["records"], (base["budget"], line["budget"]))
+        for line in others
+    ]
+    return dict(zip((line["attack"] for line in others), adjusted(found), strict=True))
 
 
-def _outcomes(line: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Per attacked clip: success, queries with failures at the budget, mean absolute change."""
-    found = {}
-    for record in line["records"]:
-        if record["status"] not in ATTACKED:
-            continue
-        success, distance = record["status"] == "success", record["distance"]
-        found[record["key"]] = {
-            "success": float(success),
-            "queries": float(record["queries_to_success"] if success else line["budget"]),
-            "map": distance["mean_abs_255"] if distance else 0.0,
-        }
-    return found
+def attacked(line: dict[str, Any]) -> set[str]:
+    """Keys of the clips a row's run attacked."""
+    return {record["key"] for record in line["records"] if record["status"] in ATTACKED}
 
 
 def paper_rows(shared: Path, model: str, goal: str) -> dict[str, dict[str, float | None]]:
@@ -144,10 +129,10 @@ def table(model: str, goal: str, options: argparse.Namespace) -> dict[str, Any] 
     if not rows:
         return None
     rows.sort(key=lambda line: ATTACKS.index(line["attack"]))
-    yardstick = next((line for line in rows if line["attack"] == YARDSTICK), None)
+    differences = compared(rows)
     for line in rows:
-        paired = yardstick is not None and line is not yardstick
-        line["difference"] = pair(line, yardstick) if yardstick and paired else None
+        difference = differences.get(line["attack"])
+        line["difference"] = difference.as_dict() if difference else None
     return {
         "model": model,
         "goal": goal,
@@ -189,18 +174,26 @@ def markdown(found: dict[str, Any]) -> str:
 
 
 def _differences(rows: Sequence[dict[str, Any]]) -> list[str]:
-    compared = [line for line in rows if line["difference"] is not None]
-    if not compared:
+    compared_rows = [line for line in rows if line["difference"] is not None]
+    if not compared_rows:
         return [f"No run of `{YARDSTICK}` to compare with."]
-    heads = [heading for heading, *_ in DIFFERENCES]
-    lines = [f"Paired differences to `{YARDSTICK}`, over the clips both attacked:", ""]
-    lines += _header(["attack", "clips", *heads, "only it", f"only {YARDSTICK}"])
-    for line in compared:
-        difference = line["difference"]
-        texts = [cell_text(difference[name], f, d) for _, name, f, d in DIFFERENCES]
-        counts = [str(difference[name]) for name in ("only_own", "only_other")]
-        lines.append(_line([f"`{line['attack']}`", str(difference["clips"]), *texts, *counts]))
+    lines = [f"Paired with `{YARDSTICK}`, over the clips both attacked:", ""]
+    heads = ["attack", "clips", "FR, points", "p", "QN capped", "p", "MAP, both fooled", "p"]
+    lines += _header([*heads, "only it", f"only {YARDSTICK}"])
+    for line in compared_rows:
+        found = line["difference"]
+        ahead = found["only_other"] - found["only_base"]
+        texts = [f"{100 * ahead / found['clips']:.0f}", _p(found["success_p_adjusted"])]
+        for name, digits in (("queries", 0), ("mean_abs_255", 2)):
+            difference = found[name]
+            texts += [cell_text(difference["mean"], 1.0, digits), _p(difference["p_adjusted"])]
+        counts = [str(found[name]) for name in ("only_other", "only_base")]
+        lines.append(_line([f"`{line['attack']}`", str(found["clips"]), *texts, *counts]))
     return lines
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _clips(line: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ def options(tmp_path, *extra, step="summary"):
 def record(key, status="success", queries=100, mean_abs=5.0, target=None):
     return {
         "key": key,
+        "sha256": f"of {key}",
         "status": status,
         "queries": queries,
         "queries_to_success": queries if status == "success" else None,
@@ -109,14 +110,13 @@ def test_differences_are_paired_over_clips_both_attacked(tmp_path):
     assert [line["attack"] for line in found["rows"]] == ["astfocus", "square"]
     difference = found["rows"][1]["difference"]
     assert difference["clips"] == 2
-    assert difference["success"]["value"] == -0.5
-    assert difference["queries"]["value"] == ((300 - 100) + (1000 - 200)) / 2
-    assert difference["map"]["value"] == 2.0
-    assert (difference["only_own"], difference["only_other"]) == (0, 1)
+    assert (difference["only_other"], difference["only_base"]) == (0, 1)
+    assert difference["queries"]["mean"]["value"] == ((300 - 100) + (1000 - 200)) / 2
+    assert difference["mean_abs_255"]["mean"]["value"] == 3.0
     assert found["rows"][1]["summary"]["queries_mean_spent"]["value"] == 645
     text = table_summary.markdown(found)
     assert "| `square` | 2 (1 to come) | 50 [" in text
-    assert "| `square` | 2 | -50 [" in text
+    assert "| `square` | 2 | -50 | 1.000 | 500 [" in text
 
 
 def test_the_papers_row_stands_beside_ours(tmp_path):
