@@ -119,7 +119,7 @@ class Learner:
             self.critic = Critic(boxes, hidden)
         self.all = nn.ModuleList([self.spatial, self.temporal, self.critic])
         self.all.to(self.view.maps.device)
-        self.optimiser = torch.optim.Adam(self.all.parameters(), lr=self.settings.rate)
+        self.optimiser = torch.optim.Adam(self.all.parameters(), lr=self.settings.rate, fused=True)
 
     def act(self, rng: torch.Generator) -> Trajectory:
         """Sample what both agents do in one iteration."""

@@ -8,6 +8,7 @@ Implementation details:
    the sizes).
 3. The step is halved after `patience` candidates without progress, to at least 0.001 untargeted and
    0.0024 targeted: the released code halves on progress.
+4. `mode = "release"` is the released code's attack instead: `released_step` and `released_agents`.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from vidrobust.attacks import GradientLoop, SignedStep
 from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName, ScoreObjective
 from vidrobust.protocols import DimensionReducer, GradientEstimator, Objective, Task
-from vidrobust.types import Targeted
-from vidrobust_astfocus.reducer import AstFocus
+from vidrobust.types import Access, Targeted
+from vidrobust_astfocus.reducer import AstFocus, Mode
+from vidrobust_astfocus.released_step import ReleasedNES, ReleasedStep
+from vidrobust_astfocus.step import PixelMomentum
 
 STEPS = {"untargeted": (0.01, 0.001), "targeted": (0.03, 0.0024)}
 """First step and its floor, of the released code."""
 
 
 def astfocus(
+    mode: Mode = "paper",
     samples: Annotated[int, Ge(2)] = 60,
     sigma: Annotated[float, Gt(0)] = 1e-3,
     step_size: Annotated[float, Gt(0)] | None = None,
@@ -43,6 +47,8 @@ def astfocus(
     """PGD with gradients estimated where two learning agents look.
 
     Args:
+        mode: `paper`, or `release`: the released code's agents, step and schedules, which fix
+            everything but `samples`, `sigma` and `reducer`.
         samples: Probes per estimate, `n`.
         sigma: Finite difference in pixel units, `Delta`.
         step_size: Signed step in pixel units, `alpha`; None is 0.01, and 0.03 for a target.
@@ -50,7 +56,7 @@ def astfocus(
         patience: Candidates without progress before the step is halved; 0 never halves.
         signed: Step along the sign (Eq. 1), or along the estimate scaled to unit mean absolute
             value; the estimator `zoo` wants the latter.
-        momentum: Share of the previous direction kept while the boxes keep their number.
+        momentum: Share of each pixel's earlier direction kept, see `PixelMomentum`.
         objective: What is minimised, see `vidrobust.objectives.ScoreObjective`.
         estimator: Replaces NES (Fig. 12); `samples` and `sigma` are then its own affair.
         reducer: The agents with other settings; `astfocus` with its defaults otherwise.
@@ -63,11 +69,21 @@ def astfocus(
             "samples and sigma belong to the default estimator, and another one is given",
             hint="set attack.estimator.samples and attack.estimator.sigma instead",
         )
+    if mode == "release":
+        _only_defaults(
+            step_size=(step_size, None),
+            step_floor=(step_floor, None),
+            patience=(patience, 20),
+            signed=(signed, True),
+            momentum=(momentum, 0.0),
+            objective=(objective, "margin"),
+            estimator=(estimator, None),
+        )
+        return _released(samples, sigma, reducer)
     size, floor = STEPS["untargeted"]
     update = SignedStep(
         step_size=size if step_size is None else step_size,
         floor=min(floor, step_size or floor) if step_floor is None else step_floor,
-        momentum=momentum,
         patience=patience,
         signed=signed,
     )
@@ -84,5 +100,28 @@ def astfocus(
         objective=begin,
         reducer=reducer or AstFocus(),
         estimator=estimator or NES(samples=samples, sigma=sigma),
-        update=update,
+        update=PixelMomentum(update, momentum) if momentum else update,
     )
+
+
+def _released(samples: int, sigma: float, reducer: DimensionReducer | None) -> GradientLoop:
+    """The loop with the released code's parts."""
+    step = ReleasedStep(samples=samples)
+    return GradientLoop(
+        objective=step.begin,
+        reducer=reducer or AstFocus(mode="release"),
+        estimator=ReleasedNES(samples=NES(samples=samples, sigma=sigma).samples, sigma=sigma),
+        update=step,
+        needs=Access.SCORES,
+        give_up=step.hopeless,
+    )
+
+
+def _only_defaults(**values: tuple[object, object]) -> None:
+    """Refuse what the released code fixes, given as value and default."""
+    for name, (value, default) in values.items():
+        if value != default:
+            raise ConfigError(
+                f'{name}: mode = "release" has its own',
+                hint=f'leave {name} out, or set mode = "paper"',
+            )

@@ -53,9 +53,11 @@ class GradientLoop:
     def run(self, task: Task) -> Queries[None]:
         """Ask, estimate, step; returning means giving up."""
         objective, point = self.objective(task), self.init(task)
-        while not self.give_up(self.losses):
+        while True:
             response = yield from show(objective, point, task)
             self._observe(objective, response)
+            if self.give_up(self.losses):
+                return
             subspace = yield from self.reducer.propose(point, task)
             gradient = yield from self.estimator.estimate(objective, point, subspace, task.rng)
             direction = subspace.lift(self.update.shape(gradient)[None])[0]

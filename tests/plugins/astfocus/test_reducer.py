@@ -24,6 +24,7 @@ class TestAstFocus(ReducerContract):
             {"spatial": "all"},
             {"temporal": "all"},
             {"rewards": "common", "scale": "none"},
+            {"mode": "release"},
         ],
         ids=str,
     )
@@ -91,5 +92,38 @@ def test_each_reward_switch_adds_its_term(rewards, terms):
     assert "common" in note
 
 
-def test_without_agents_nothing_is_learnt():
-    assert attacked(1, count=1, spatial="random", temporal="random")[0].trace == []
+def test_without_agents_nothing_is_learnt_but_the_trace_is_kept():
+    trace = attacked(1, count=1, spatial="random", temporal="random")[0].trace
+    assert [note["iteration"] for note in trace] == list(range(1, len(trace) + 1))
+    assert all({"value", "boxes"} <= set(note) for note in trace)
+    assert not any("spatial_entropy" in note for note in trace)
+
+
+def test_key_frames_of_a_constant_clip_do_not_saturate():
+    """Fifty iterations on frames that all look alike: the number stays near the wanted one."""
+    victim = LinearVictim(frames=16)
+    clip = victim.clip(0)[:1].expand(16, -1, -1, -1).contiguous()
+    subject = Subject("still", clip, None, victim.spec.classes, 0)
+    threat = ThreatModel(constraint=Linf(0.001), queries=1 + 5 * 50)
+
+    def make():
+        agents = AstFocus(patch=9, grid=3, key_frames=6, hidden=32, features=GridFeatures())
+        return astfocus(samples=4, reducer=agents)
+
+    session = Session(make, subject, threat)
+    list(drive(iter([session]), Oracle(victim), window=1))
+    counts = [note["key_frames_sampled"] for note in session.trace[1:]]
+    assert len(counts) == 50
+    assert 3 <= sum(counts[-10:]) / 10 <= 10
+    assert max(counts[-10:]) < 16
+
+
+def test_features_nobody_asked_for_announce_themselves(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    victim = LinearVictim()
+    subject = Subject("toy", victim.clip(0), None, victim.spec.classes, 0)
+    threat = ThreatModel(constraint=Linf(0.001), queries=70)
+    session = Session(lambda: astfocus(reducer=AstFocus(**SMALL)), subject, threat)
+    list(drive(iter([session]), Oracle(victim), window=1))
+    assert session.notices[0].startswith("astfocus sees frames through grid: no MobileNetV2")
+    assert attacked(1, count=1)[0].notices == []

@@ -1,0 +1,100 @@
+"""Both agents as the paper has them: what they choose and what they earn (sections 3.2.1 to 3.2.3).
+
+Implementation details:
+1. The sparsity reward is computed on the frames the agent sampled. With more than `key_frames` of
+   them only the most probable are used (the released code draws 10 random frames instead); with
+   none, the most probable one.
+2. `rewards` adds the terms of Table 4 one by one; an agent that is switched off earns none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from vidrobust_astfocus import rewards as earn
+from vidrobust_astfocus.choice import Chosen, Step
+from vidrobust_astfocus.objectness import ObjectnessCache
+from vidrobust_astfocus.ppo import Learner, Trajectory
+
+Terms: TypeAlias = Literal["common", "+edgebox", "+sparse", "+representative"]
+_ORDER: tuple[Terms, ...] = ("common", "+edgebox", "+sparse", "+representative")
+
+
+@dataclass
+class PaperAgents:
+    """The agents of the paper on one video.
+
+    Args:
+        learner: Networks and optimiser.
+        edges: Objectness of every box of every frame.
+        unit: Pooled features `(t, C)` of unit length.
+        key_frames: `L`.
+        rewards: Which terms the agents earn, each with those before it.
+        scaled: Standardise each term over recent iterations.
+        spatial: Whether the spatial agent decides.
+        temporal: Whether the temporal agent decides.
+    """
+
+    learner: Learner
+    edges: ObjectnessCache
+    unit: Tensor
+    key_frames: int
+    rewards: Terms = "+representative"
+    scaled: bool = True
+    spatial: bool = True
+    temporal: bool = True
+    _did: Trajectory | None = field(default=None, init=False, repr=False)
+    _scales: dict[str, earn.Running] = field(default_factory=dict, init=False, repr=False)
+
+    def act(self, rng: torch.Generator) -> Chosen:
+        """Sample boxes and key frames; keep the most probable key frames if there are too many."""
+        did = self._did = self.learner.act(rng)
+        wanted = min(self.key_frames, max(int(did.frames.sum()), 1))
+        likely = torch.where(did.frames, did.frame_probability + 1, did.frame_probability)
+        key = torch.zeros_like(did.frames)
+        key[likely.argsort(descending=True)[:wanted]] = True
+        return Chosen(did.boxes, key, did.frames)
+
+    def learn(self, step: Step) -> Mapping[str, object]:
+        """Reward both agents for the candidate their choice led to."""
+        assert self._did is not None
+        earned = self._earned(self._did, step)
+        terms = {name: self._standardised(name, term) for name, term in earned.items()}
+        spatial = terms["common"] + earn.EDGE * terms.get("edge", 0)
+        temporal = terms["common"] + earn.SPARSE * terms.get("sparse", 0)
+        temporal = temporal + earn.REPRESENTATIVE * terms.get("representative", 0)
+        found = self.learner.learn(self._did, spatial, temporal)
+        return {
+            **{name: float(term.mean()) for name, term in earned.items()},
+            "spatial_entropy": found.spatial_entropy,
+            "temporal_entropy": found.temporal_entropy,
+        }
+
+    def _earned(self, did: Trajectory, step: Step) -> dict[str, Tensor]:
+        """The reward terms of an iteration, per frame `(t,)`."""
+        like = did.box_logp
+        common = earn.common(earn.value(step.goal, step.before), earn.value(step.goal, step.after))
+        terms = {"common": torch.full_like(like, common)}
+        level = _ORDER.index(self.rewards)
+        if level >= 1 and self.spatial:
+            terms["edge"] = edge = torch.zeros_like(like)
+            for frame in step.key.nonzero().flatten().tolist():
+                edge[frame] = self.edges[frame][did.boxes[frame]]
+        if level >= 2 and self.temporal:
+            count = int(did.frames.sum())
+            sparse = earn.sparse(count, self.key_frames, len(did.frames))
+            terms["sparse"] = torch.full_like(like, sparse)
+        if level >= 3 and self.temporal:
+            stands = earn.representative(self.unit, did.frames)
+            terms["representative"] = torch.full_like(like, stands)
+        return terms
+
+    def _standardised(self, name: str, term: Tensor) -> Tensor:
+        if not self.scaled:
+            return term
+        return self._scales.setdefault(name, earn.Running())(term)
