@@ -87,25 +87,36 @@ class TentativeDirection:
         """Nothing to learn."""
 
     def direction(self, point: Tensor, task: Task) -> Tensor:
-        """The tentative direction `(t, c, h, w)` at a point: -1, 0 or 1 per value."""
+        """The tentative direction `(t, c, h, w)` at a point: -1, 0 or 1 per value; only frames that
+        are probed cost a gradient, others are 0.
+        """
         assert self._surrogate is not None
         if self._surrogate.logits is None:
             bits = torch.randint(2, point.shape, generator=task.rng, device=point.device)
             return (2 * bits - 1).to(point.dtype)
         with torch.enable_grad():
-            frames = point.detach().clone().requires_grad_()
+            probed = self._probed(len(point))
+            frames = point.detach()[probed].requires_grad_()
             logits = self._surrogate.logits(frames)
-            (gradient,) = torch.autograd.grad(self._distance(logits, task), frames)
-        return gradient.sign()
+            (gradient,) = torch.autograd.grad(self._distance(logits, probed, task), frames)
+        out = torch.zeros_like(point)
+        out[probed] = gradient.sign()
+        return out
 
-    def _distance(self, logits: Tensor, task: Task) -> Tensor:
-        """Squared distance of logits `(t, n)` to where they are pulled from or to."""
+    def _probed(self, count: int) -> list[int]:
+        """Frames whose direction is wanted, of `count`."""
+        return list(range(count) if self.frames is None or self.probe_all else self.frames)
+
+    def _distance(self, logits: Tensor, probed: list[int], task: Task) -> Tensor:
+        """Squared distance of logits `(k, n)` of `probed` frames to where they are pulled from or
+        to.
+        """
         rng = task.rng
         if self._wanted is None:
             wanted = torch.randn(logits.shape, generator=rng, device=rng.device)
             return (logits - SPREAD * wanted.abs()).square().mean()
         kept = torch.rand(logits.shape, generator=rng, device=rng.device) < KEPT
-        return ((logits - self._wanted) * kept).square().mean()
+        return ((logits - self._wanted[probed]) * kept).square().mean()
 
     def _begin(self, task: Task) -> Surrogate:
         """Load the network, and what the target clip looks like to it."""

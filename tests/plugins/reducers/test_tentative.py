@@ -111,6 +111,18 @@ def test_the_direction_climbs_the_distance_of_the_logits(weights):
     assert distance(task.clean + step) > distance(task.clean) > distance(task.clean - step)
 
 
+def test_only_frames_that_are_probed_get_a_direction(weights):
+    victim = LinearVictim(frames=4, size=32)
+    task = dataclasses.replace(victim.task(), goal=Targeted(0, 1), start=victim.clip(5))
+    whole, some = (
+        proposed(TentativeDirection(weights=weights, frames=frames), task, victim).direction
+        for frames in (None, (0, 2))
+    )
+    assert not bool(some[[1, 3]].any())
+    assert bool(some[[0, 2]].abs().all())
+    assert float((whole[[0, 2]] == some[[0, 2]]).float().mean()) > 0.8  # other logits are kept
+
+
 def test_untargeted_the_direction_is_new_at_every_call(weights):
     victim = LinearVictim(frames=4, size=32)
     task = victim.task()
