@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge
@@ -16,6 +17,7 @@ def label_only(
     target: Literal["random"] | int | str = "random",
     constraint: Constraint | None = None,
     queries: Annotated[int, Ge(1)] = 15_000,
+    targets: Path | None = None,
 ) -> ThreatModel:
     """The attacker sees the top-1 label only.
 
@@ -24,6 +26,8 @@ def label_only(
         target: `random`, a class index or a class name.
         constraint: Which perturbations are valid; L-infinity 0.05 by default.
         queries: Query budget per video.
+        targets: For a targeted goal, in place of `target`: a CSV file with the columns `key` and
+            `target`.
     """
     return ThreatModel(
         goal=goal,
@@ -31,6 +35,7 @@ def label_only(
         access=Access.LABEL,
         constraint=constraint or Linf(0.05),
         queries=queries,
+        targets=targets,
     )
 
 
@@ -39,6 +44,7 @@ def minimal_l2(
     target: Literal["random"] | int | str = "random",
     epsilon: float = 50.0,
     queries: Annotated[int, Ge(1)] = 15_000,
+    targets: Path | None = None,
 ) -> ThreatModel:
     """Every query is spent and the smallest adversarial clip is kept.
 
@@ -47,7 +53,14 @@ def minimal_l2(
         target: `random`, a class index or a class name.
         epsilon: A generous L2 radius beyond which a clip is not counted as adversarial.
         queries: Query budget per video.
+        targets: For a targeted goal, in place of `target`: a CSV file with the columns `key` and
+            `target`.
     """
     return ThreatModel(
-        goal=goal, target=target, constraint=L2(epsilon), queries=queries, stop="budget"
+        goal=goal,
+        target=target,
+        constraint=L2(epsilon),
+        queries=queries,
+        stop="budget",
+        targets=targets,
     )

@@ -95,6 +95,7 @@ class Runner:
         self._earlier()  # before anything heavy is built
         classifier: Classifier = self.plan.model.build()
         videos = self._videos(classifier)
+        threat.require_targets([video.key for video in videos], classifier.spec.classes)
         with self.folder.locked():
             try:
                 manifest = self._work(videos, threat, classifier)

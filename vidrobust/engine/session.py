@@ -174,7 +174,9 @@ class Session:
             return
         rng = torch.Generator(device=subject.clean.device).manual_seed(subject.seed)
         try:
-            self._goal = self.threat.goal_for(outcome.label, subject.classes, clean, rng)
+            self._goal = self.threat.goal_for(
+                outcome.label, subject.classes, clean, rng, key=subject.key
+            )
             self._task = Task(
                 key=subject.key,
                 clean=subject.clean,
