@@ -1,32 +1,40 @@
 """Do the adversarial clips of a finished run still fool the model, and in which forms?
 
-Each stored clip is read again and asked four times outside the budget: as the float tensor the
-attack found, rounded to 8-bit levels, after a lossless video file, and after H.264. Only the first
-two could be expected to hold by the way attacks work; the others say what survives outside a lab.
+Each stored clip is read again and asked outside the budget: as the float tensor the attack found,
+rounded to 8-bit levels, after a lossless video file, and after H.264 at three qualities. Only the
+first two could be expected to hold by the way attacks work; the others say what survives outside a
+lab.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 
 from vidrobust.bench.record import RunFolder, VideoRecord
 from vidrobust.bench.recording import measure
-from vidrobust.errors import ConfigError, VidrobustError
+from vidrobust.errors import ConfigError, RecordError, VidrobustError
 from vidrobust.protocols import Classifier, Constraint
 from vidrobust.types import Goal, Targeted, Untargeted
 from vidrobust.video.io import encode_decode, quantise
+
+KEPT = "verify.json"
+"""File in a run folder that holds the answers."""
 
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "float": lambda clip: clip,
     "8-bit": quantise,
     "lossless": lambda clip: encode_decode(clip, codec="ffv1"),
-    "h264": lambda clip: encode_decode(clip, codec="h264", quality=23),
+    "h264-18": lambda clip: encode_decode(clip, codec="h264", quality=18),
+    "h264-23": lambda clip: encode_decode(clip, codec="h264", quality=23),
+    "h264-28": lambda clip: encode_decode(clip, codec="h264", quality=28),
 }
-"""Forms of a clip by name; H.264 at a constant rate factor of 23, its encoder's default."""
+"""Forms of a clip by name; H.264 by its constant rate factor: 18 looks like the source, 23 is the
+encoder's default, 28 is small."""
 
 
 class VerifyRow(TypedDict):
@@ -145,6 +153,31 @@ def _unjudged(record: VideoRecord, error: VidrobustError) -> VerifyRow:
         within_constraint=None,
         error=error.message,
     )
+
+
+def save_verification(folder: RunFolder, rows: Sequence[VerifyRow]) -> dict[str, Any]:
+    """Keep what was found in the run folder, for reports; returns it.
+
+    Raises:
+        RecordError: If it cannot be written.
+    """
+    found = {"run": str(folder.path), "summary": summarise(rows), "videos": rows}
+    try:
+        (folder.path / KEPT).write_text(json.dumps(found, indent=2), encoding="utf-8")
+    except OSError as error:
+        raise RecordError(
+            f"{folder.path / KEPT} cannot be written: {error.strerror}", hint="free some space"
+        ) from error
+    return found
+
+
+def load_verification(folder: RunFolder) -> dict[str, Any] | None:
+    """What `vidrobust verify` found in a run; None where nobody asked."""
+    path = folder.path / KEPT
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def goal_of(record: VideoRecord) -> Goal:

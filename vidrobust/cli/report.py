@@ -31,6 +31,18 @@ Form: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
     help="Write to this file instead of stdout.",
 )
 @click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one self-contained page with plots and clips to this file.",
+)
+@click.option(
+    "--clips",
+    type=click.IntRange(min=0),
+    default=36,
+    show_default=True,
+    help="Clips of each run that the page shows.",
+)
+@click.option(
     "--fail-under",
     "thresholds",
     multiple=True,
@@ -51,6 +63,8 @@ def report(
     form: Form,
     as_json: bool,
     out: Path | None,
+    html: Path | None,
+    clips: int,
     thresholds: tuple[str, ...],
     at_queries: int | None,
 ) -> int:
@@ -63,6 +77,11 @@ def report(
 
     limits = [parse_threshold(text) for text in thresholds]
     show_report(app, runs, "json" if as_json else form, out=out)
+    if html is not None:
+        from vidrobust.bench.page import write_page
+
+        write_page(runs, html, clips=clips, progress=app.say)
+        app.say(f"page written to {html}")
     missed = shortfalls(runs, limits, at_queries=at_queries)
     for line in missed:
         app.err.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -32,20 +32,22 @@ def verify(app: App, /, run: Path, overrides: tuple[str, ...], as_json: bool) ->
     """Ask the model again about the adversarial clips stored in the folder RUN.
 
     Every success is re-read and asked outside the budget: as float, rounded to 8 bit, after a
-    lossless video file, and after H.264. Exits with 1 if a stored clip no longer fools the model as
+    lossless video file, and after H.264 at three qualities. The answers are kept in verify.json,
+    for `vidrobust report --html`. Exits with 1 if a stored clip no longer fools the model as
     the float clip it was, or is not as far from the clean one as recorded and allowed.
     """
     from vidrobust.bench.record import RunFolder
-    from vidrobust.bench.verify import summarise, verify_run
+    from vidrobust.bench.verify import save_verification, verify_run
 
     folder = RunFolder(run)
     classifier, constraint = _rebuild(app, folder.manifest()["config"], overrides)
     rows = verify_run(
         folder, classifier, constraint, progress=lambda key: app.say(f"asking about {key}")
     )
-    summary = summarise(rows)
+    found = save_verification(folder, rows)
+    summary = found["summary"]
     if as_json:
-        app.json({"run": str(run), "summary": summary, "videos": rows})
+        app.json(found)
     else:
         app.result(_table(rows, summary) if rows else f"{run} holds no success to verify")
     return EXIT_OK if summary["ok"] else EXIT_SOME_VIDEOS_FAILED
