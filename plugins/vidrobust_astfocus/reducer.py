@@ -194,16 +194,17 @@ class AstFocus:
             boxes, key, sampled = (
                 part.cpu() for part in (chosen.boxes, chosen.key, chosen.sampled)
             )
-        if self.spatial != "agent":
-            boxes = torch.randint(
-                len(self._boxes), (frames,), generator=rng, device=rng.device
-            ).cpu()
-        if self.temporal != "agent":
-            wanted = frames if self.temporal == "all" else min(self.key_frames, frames)
+        if self.spatial == "all":
+            boxes = torch.zeros(frames, dtype=torch.int64)
+        elif self.spatial == "random":
+            count = len(self._boxes)
+            boxes = torch.randint(count, (frames,), generator=rng, device=rng.device).cpu()
+        if self.temporal == "all":
+            key = sampled = torch.ones(frames, dtype=torch.bool)
+        elif self.temporal == "random":
             order = torch.randperm(frames, generator=rng, device=rng.device).cpu()
-            key = torch.zeros(frames, dtype=torch.bool)
-            key[order[:wanted]] = True
-            sampled = key
+            key = sampled = torch.zeros(frames, dtype=torch.bool)
+            key[order[: self.key_frames]] = True
         return Chosen(boxes, key, sampled)
 
     def _looked_at(self, chosen: Chosen) -> dict[str, object]:
