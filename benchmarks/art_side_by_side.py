@@ -110,7 +110,7 @@ def main() -> None:
     registered = {provided.entry.name for provided in host.entries("attacks")}
     result: dict[str, object] = {}
     lines = [
-        "| attack | clips | FR % | QN successes | QN capped | MAP successes | s per clip | clips/s |",
+        "| attack | clips | FR % | QN successes | QN capped | MAP successes | s/video | clips/s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for attack in [name for name in options.attacks if name in registered]:

@@ -128,7 +128,7 @@ def art_zoo(
     coordinates: Annotated[int, Ge(1)] = 32,
     difference: Annotated[float, Gt(0)] = 1e-4,
     weight: Annotated[float, Gt(0)] = 1e-3,
-    resize: bool = True,
+    resize: bool = False,
     project: bool = True,
 ) -> Blocking:
     """ART's ZOO: Adam steps along finite differences of a few random coordinates.
@@ -139,7 +139,8 @@ def art_zoo(
             clips of 16 x 112 x 112.
         difference: Finite difference in pixel units, `h`.
         weight: Of the misclassification against the distance, `c`.
-        resize: Begin on frames of 32 x 32 pixels, as the paper does.
+        resize: Begin on frames of 32 x 32 pixels, as the paper and ART's default do. ART enlarges
+            every clip it asks with a spline over all axes, a second each at 16 x 112 x 112.
         project: Pull what is asked into the constraint first.
 
     Returns:
