@@ -224,13 +224,13 @@ class Steps:
         point: `(t, c, h, w)` in `[0, 1]`.
         subspace: Lifts the latents.
         latents: `(k, *subspace.shape)`.
-        sigma: Size of a step, in units of the latents.
+        sigma: Size of a step, in units of the latents; `k` sizes give each probe its own.
     """
 
     point: Tensor
     subspace: Subspace
     latents: Tensor
-    sigma: float
+    sigma: float | Sequence[float]
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -238,7 +238,9 @@ class Steps:
     def render(self, start: int, out: Tensor) -> None:
         """Write probes `start .. start + len(out)` into `out`, clamped to `[0, 1]`."""
         for offset in range(len(out)):
-            self.subspace.perturb(self.point, self.latents[start + offset], self.sigma, out[offset])
+            row = start + offset
+            size = self.sigma if isinstance(self.sigma, float | int) else self.sigma[row]
+            self.subspace.perturb(self.point, self.latents[row], size, out[offset])
 
 
 @dataclass(frozen=True)

@@ -56,3 +56,15 @@ def vidrobust_attacks() -> Iterable[Entry]:
         "VBAD on the few frames an agent chooses",
         paper="SVA (Wei, Yan and Li, IJCV 2022)",
     )
+    yield Entry(
+        "heuristic",
+        "vidrobust_baselines.heuristic:Heuristic",
+        "another clip's salient pixels on few frames, pulled in along the decision boundary",
+        paper="Heuristic (Wei, Chen, Wei, Jiang, Chua, Zhou and Jiang, AAAI 2020)",
+    )
+    yield Entry(
+        "rlsb",
+        "vidrobust_baselines.rlsb:Rlsb",
+        "another clip's salient pixels on an agent's frames, pulled in by signs of derivatives",
+        paper="RLSB (Wang, Sha and Yang, 2021, arXiv 2108.13872)",
+    )

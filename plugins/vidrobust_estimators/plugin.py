@@ -28,3 +28,15 @@ def vidrobust_estimators() -> Iterable[Entry]:
         "derivatives along single cells, with ADAM",
         paper="Chen, Zhang, Sharma, Yi and Hsieh, AISec 2017",
     )
+    yield Entry(
+        "rgf",
+        "vidrobust_estimators.rgf:RGF",
+        "one-sided differences along random unit directions",
+        paper="Nesterov and Spokoiny, 2017; Cheng et al., ICLR 2019; Heuristic (Wei et al., 2020)",
+    )
+    yield Entry(
+        "sign",
+        "vidrobust_estimators.sign:Sign",
+        "signs of derivatives, one query each at a decision boundary",
+        paper="Sign-OPT (Cheng, Singh, Chen, Chen, Liu and Hsieh, ICLR 2020)",
+    )

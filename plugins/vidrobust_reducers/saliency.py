@@ -18,7 +18,7 @@ per frame; motion costs none.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -31,6 +31,8 @@ from vidrobust.video.cues import fine_grained, motion_energy, spectral_residual
 from vidrobust_reducers.grid import corners, patch_side
 
 MAPS = {"spectral-residual": spectral_residual, "fine-grained": fine_grained}
+
+SaliencyName: TypeAlias = Literal["spectral-residual", "fine-grained"]
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Saliency:
 
     frames: Annotated[int, Ge(1)] = 10
     mode: Literal["patch", "pixels"] = "patch"
-    saliency: Literal["spectral-residual", "fine-grained"] = "spectral-residual"
+    saliency: SaliencyName = "spectral-residual"
     share: Annotated[float, Gt(0), Le(1)] = 0.6
     patch: Annotated[int, Ge(1)] | None = None
     grid: Annotated[int, Ge(1)] = 7
@@ -103,6 +105,11 @@ def top_share(maps: Tensor, share: float) -> Tensor:
     count = max(1, round(share * flat.shape[1]))
     places = flat.argsort(dim=1, descending=True, stable=True)[:, :count]
     return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, places, True).view(maps.shape)
+
+
+def salient_region(clip: Tensor, saliency: SaliencyName, share: float) -> Tensor:
+    """`(t, h, w)` bool: the `share` most salient pixels of each frame of a clip `(t, c, h, w)`."""
+    return top_share(MAPS[saliency](clip), share)
 
 
 def heaviest(

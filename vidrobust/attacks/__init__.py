@@ -3,7 +3,18 @@ are plain code. The attacks themselves are plugins.
 """
 
 from vidrobust.attacks.loop import GradientLoop, from_clean, show
+from vidrobust.attacks.search import LineSearch
 from vidrobust.attacks.threaded import Ask, blocking
 from vidrobust.attacks.updates import GiveUp, SignedStep, never
 
-__all__ = ["Ask", "GiveUp", "GradientLoop", "SignedStep", "blocking", "from_clean", "never", "show"]
+__all__ = [
+    "Ask",
+    "GiveUp",
+    "GradientLoop",
+    "LineSearch",
+    "SignedStep",
+    "blocking",
+    "from_clean",
+    "never",
+    "show",
+]

@@ -53,8 +53,11 @@ class GradientLoop:
     def run(self, task: Task) -> Queries[None]:
         """Ask, estimate, step; returning means giving up."""
         objective, point = self.objective(task), self.init(task)
+        shown: Tensor | None = None
         while True:
-            response = yield from show(objective, point, task)
+            if point is not shown:  # an update rule may stay where it is: that was paid for
+                response = yield from show(objective, point, task)
+                shown = point
             self._observe(objective, response)
             if self.give_up(self.losses):
                 return

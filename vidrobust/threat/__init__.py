@@ -2,7 +2,16 @@
 enforces access.
 """
 
-from vidrobust.threat.constraint import CONSTRAINTS, L2, All, Box, Frames, Linf, linf_radius
+from vidrobust.threat.constraint import (
+    CONSTRAINTS,
+    L2,
+    All,
+    Box,
+    Frames,
+    Linf,
+    Unconstrained,
+    linf_radius,
+)
 from vidrobust.threat.model import Stop, ThreatModel, resolve_class
 from vidrobust.threat.oracle import Oracle
 
@@ -16,6 +25,7 @@ __all__ = [
     "Oracle",
     "Stop",
     "ThreatModel",
+    "Unconstrained",
     "linf_radius",
     "resolve_class",
 ]

@@ -162,6 +162,26 @@ class Box(_Composable):
 
 
 @dataclass(frozen=True, slots=True)
+class Unconstrained(_Composable):
+    """Any clip is valid; the distance is the Euclidean norm of the change over all values.
+
+    Attacks then look for the smallest change (`stop = "budget"`).
+    """
+
+    def project(self, clip: Tensor, clean: Tensor) -> Tensor:
+        """Clip `(t, c, h, w)` into `[0, 1]`."""
+        return clip.clamp(0, 1)
+
+    def contains(self, clip: Tensor, clean: Tensor) -> bool:
+        """Always."""
+        return True
+
+    def distance(self, clip: Tensor, clean: Tensor) -> float:
+        """The Euclidean norm of the change."""
+        return float(torch.linalg.vector_norm(clip - clean))
+
+
+@dataclass(frozen=True, slots=True)
 class All(_Composable):
     """Several constraints at once; the first one measures the distance.
 
@@ -200,5 +220,11 @@ def linf_radius(constraint: Constraint) -> float | None:
     return min(radii) if radii else None
 
 
-CONSTRAINTS: dict[str, type] = {"linf": Linf, "l2": L2, "frames": Frames, "box": Box}
+CONSTRAINTS: dict[str, type] = {
+    "linf": Linf,
+    "l2": L2,
+    "frames": Frames,
+    "box": Box,
+    "none": Unconstrained,
+}
 """What `use = "..."` in a constraint table may name."""

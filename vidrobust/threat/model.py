@@ -12,7 +12,7 @@ from annotated_types import Ge
 
 from vidrobust.errors import ConfigError, VidrobustError
 from vidrobust.protocols import Constraint
-from vidrobust.threat.constraint import Linf
+from vidrobust.threat.constraint import Linf, Unconstrained
 from vidrobust.threat.targets import read_targets
 from vidrobust.types import Access, Goal, Response, Targeted, Untargeted
 
@@ -61,6 +61,11 @@ class ThreatModel:
             raise ConfigError(f"threat.queries: expected at least 1, got {self.queries}")
         if self.top_k < 1:
             raise ConfigError(f"threat.top_k: expected at least 1, got {self.top_k}")
+        if isinstance(self.constraint, Unconstrained) and self.stop != "budget":
+            raise ConfigError(
+                f"threat.stop = {self.stop!r} without a constraint: any clip of another class wins",
+                hint="use stop = 'budget', which looks for the smallest change, or a constraint",
+            )
         if self.needs_scores_for_target and not self.access.permits(Access.SCORES):
             raise ConfigError(
                 f"threat.target = {self.target!r} ranks the clean clip's classes, but access is "

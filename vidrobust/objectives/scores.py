@@ -1,8 +1,4 @@
-"""Objectives: what an attack minimises. A value of those here costs one query.
-
-All are negative (margins) or small (losses) near the goal, for both goals, so every attack descends
-and no sign flips hide in it.
-"""
+"""Objectives read off scores: a value costs one query."""
 
 from __future__ import annotations
 
