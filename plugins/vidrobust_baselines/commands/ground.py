@@ -66,8 +66,9 @@ class TrainingGround:
             AllowanceSpentError: If less than the budget of an attack is left.
         """
         self._afford(self.threat.queries)
-        target = video.goal.target if isinstance(video.goal, Targeted) else self.threat.target
-        threat = replace(self.threat, target=target)
+        threat = self.threat
+        if isinstance(video.goal, Targeted):
+            threat = replace(threat, target=video.goal.target, targets=None)
         spec = self.classifier.spec
         subject = Subject(video.key, video.clip, video.label, spec.classes, seed, spec)
         outcome = solve(make, subject, threat, self._oracle)
@@ -113,7 +114,7 @@ class TrainingGround:
         )
         classes = self.classifier.spec.classes
         rng = generator(device, self.seed, "target", video.key)
-        goal = self.threat.goal_for(label, classes, reference, rng)
+        goal = self.threat.goal_for(label, classes, reference, rng, key=video.key)
         return TrainingVideo(video.key, clip, label, goal, reference)
 
     def label_of(self, video: Video) -> int | None:

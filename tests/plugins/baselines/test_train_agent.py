@@ -325,6 +325,16 @@ def test_a_targeted_attack_on_the_ground_wants_the_target_of_the_video():
     assert seen == [video.goal]
 
 
+def test_targets_of_a_file_hold_in_training_too(tmp_path):
+    path = tmp_path / "targets.csv"
+    path.write_text("key,target\nclip-0,1\n")
+    own = ground(goal="targeted", targets=path)
+    video = own.prepare(own.videos[0])
+    attempt = own.attack(lambda: Sparse(frames=(0,), network="random", samples=4), video, 0)
+    assert video.goal.target == 1
+    assert 1 < attempt.queries <= 30
+
+
 def test_lessons_are_shuffled_anew_in_every_epoch_and_the_same_for_the_same_seed():
     videos = [Video(str(i), lambda: None) for i in range(8)]
     orders = [[video.key for e, _, video in lessons(videos, 3, 0) if e == k] for k in range(3)]
