@@ -4,14 +4,16 @@
 
 One generated clip, n = 60, the default agents, journal off, one video in flight. Every part of the
 attack is timed where it is called; what a part spends in another one listed counts for that other.
-Targets: everything but forward passes at most 25 % of the wall time on `zoo/c3d`, and at most 5 % on
-MMAction2's C3D (`--model mmaction2/c3d`, where that plugin offers it).
+Targets: everything but forward passes at most 25 % of the wall time on `zoo/c3d`, and at most 5 %
+on MMAction2's C3D (`--model` names it where the plugin offers one). A round that is not counted
+warms up: it reads the weights and makes the noise table.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -21,7 +23,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import torch
 from harness import HERE, Metered, attack_seconds, model, motion_clips, summary, write
 from vidrobust_astfocus import objectness
 from vidrobust_astfocus.features import choose_features, mobilenet_v2
@@ -139,6 +140,7 @@ def main() -> None:
     write(
         f"astfocus_cost-{options.model.replace('/', '-')}",
         {
+            "command": " ".join(["python", "benchmarks/astfocus_cost.py", *sys.argv[1:]]),
             "model": options.model,
             "max_batch": batch,
             "iterations": options.iterations,
