@@ -23,6 +23,8 @@ SMALL = {
     ("reducers", "astfocus"): {"key_frames": 3, "patch": 9, "grid": 3, "hidden": 8},
     ("attacks", "art-simba"): {"freq_dim": 4, "stride": 4},
     ("attacks", "art-zoo"): {"learning_rate": 1.0, "weight": 1e5},
+    ("attacks", "art-simba"): {"freq_dim": 4, "stride": 4},
+    ("attacks", "art-zoo"): {"learning_rate": 1.0, "weight": 1e5},
 }
 """Settings that fit the toy victim's 4 x 16 x 16 clips."""
 
@@ -31,6 +33,9 @@ GENEROUS = {
     "astfocus": {"slack": 6.0},
     "heuristic": {"slack": 12.0},
     "rlsb": {"slack": 6.0},
+    "art-boundary": {"slack": 10.0},
+    "art-sign-opt": {"slack": 10.0},
+    "art-zoo": {"slack": 10.0},
     "art-boundary": {"slack": 10.0},
     "art-sign-opt": {"slack": 10.0},
     "art-zoo": {"slack": 10.0},

@@ -96,8 +96,7 @@ class AttackContract:
 
     def test_alone_and_in_company_it_does_the_same(self) -> None:
         """Eight videos in flight change nothing, bit for bit."""
-        alone = [self._in_flight(1)[i] for i in range(8)]
-        together = self._in_flight(8)
+        alone, together = self._in_flight(1), self._in_flight(8)
         for first, second in zip(alone, together, strict=True):
             assert (first.status, first.queries) == (second.status, second.queries)
             assert first.clip is not None
