@@ -13,6 +13,7 @@ from vidrobust.testing import (
     ConstraintContract,
     EstimatorContract,
     ReducerContract,
+    RefinerContract,
 )
 from vidrobust.threat import CONSTRAINTS, L2, Box, Frames, Linf, Unconstrained
 
@@ -23,8 +24,6 @@ SMALL = {
     ("reducers", "astfocus"): {"key_frames": 3, "patch": 9, "grid": 3, "hidden": 8},
     ("attacks", "art-simba"): {"freq_dim": 4, "stride": 4},
     ("attacks", "art-zoo"): {"learning_rate": 1.0, "weight": 1e5},
-    ("attacks", "art-simba"): {"freq_dim": 4, "stride": 4},
-    ("attacks", "art-zoo"): {"learning_rate": 1.0, "weight": 1e5},
 }
 """Settings that fit the toy victim's 4 x 16 x 16 clips."""
 
@@ -33,9 +32,6 @@ GENEROUS = {
     "astfocus": {"slack": 6.0},
     "heuristic": {"slack": 12.0},
     "rlsb": {"slack": 6.0},
-    "art-boundary": {"slack": 10.0},
-    "art-sign-opt": {"slack": 10.0},
-    "art-zoo": {"slack": 10.0},
     "art-boundary": {"slack": 10.0},
     "art-sign-opt": {"slack": 10.0},
     "art-zoo": {"slack": 10.0},
@@ -107,3 +103,12 @@ class TestAttacks(AttackContract):
 
     def make(self):
         return build("attacks", self.name)
+
+
+class TestRefiners(RefinerContract):
+    @pytest.fixture(autouse=True, params=names("refiners"))
+    def _name(self, request):
+        self.name = request.param
+
+    def make(self):
+        return build("refiners", self.name)

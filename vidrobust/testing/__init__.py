@@ -9,6 +9,7 @@ from vidrobust.testing.contracts import (
     ReducerContract,
 )
 from vidrobust.testing.driving import Transcript, answer
+from vidrobust.testing.refiner_contract import RefinerContract
 from vidrobust.testing.toy import LinearVictim
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "EstimatorContract",
     "LinearVictim",
     "ReducerContract",
+    "RefinerContract",
     "Transcript",
     "answer",
 ]
