@@ -160,7 +160,7 @@ def test_a_healthy_model_passes_every_check(monkeypatch):
 
     findings = examine_model(victim, clips, labels)
 
-    assert [f["status"] for f in findings] == ["ok"] * 7 + ["info"]
+    assert [f["name"] for f in findings if f["status"] != "ok"] == ["clips per second"]
 
 
 @pytest.mark.parametrize(("noise", "status"), [(0.0, "ok"), (1e-6, "warn"), (0.1, "fail")])

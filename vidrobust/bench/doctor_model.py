@@ -14,7 +14,14 @@ from torch import Tensor
 
 from vidrobust.bench.calibrate import clips_per_second
 from vidrobust.bench.doctor import Finding, finding
-from vidrobust.protocols import Classifier
+from vidrobust.bench.doctor_faults import (
+    check_axes,
+    check_class_order,
+    check_model_range,
+    check_order,
+    check_resolution,
+)
+from vidrobust.protocols import Classifier, Remote
 from vidrobust.threat.oracle import is_out_of_memory
 
 BATCHES = (2, 8, 16)
@@ -43,8 +50,13 @@ def examine_model(
         check_batches(classifier, clips),
         check_scores(scores),
         check_double_softmax(scores),
+        check_resolution(classifier, clips, scores),
         check_accuracy(scores, labels),
+        check_class_order(scores, labels),
         check_colours(classifier, clips, scores, labels),
+        check_model_range(classifier, clips, scores, labels),
+        check_axes(classifier, clips, scores, labels),
+        check_order(classifier, clips, scores),
         check_speed(classifier, clips),
     ]
 
@@ -163,6 +175,9 @@ def check_colours(
 
 def check_speed(classifier: Classifier, clips: Tensor, *, seconds: float = 0.3) -> Finding:
     """Clips per second at each of `SPEED_SIZES`; stops where memory ends or it gets slower."""
+    if isinstance(classifier, Remote):
+        used = ", ".join(f"{name} {amount:g}" for name, amount in classifier.usage().items())
+        return finding("clips per second", "info", f"not timed, a service may cost: {used}")
     rates: dict[int, float] = {}
     for size in SPEED_SIZES:
         try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vidrobust.bench.plan import Built
     from vidrobust.protocols import Classifier
 
-CLIPS = 8
+CLIPS = 12
 """Clips of the source that the model is examined with."""
 STYLES = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}
 
@@ -40,8 +40,9 @@ def doctor(
 ) -> int:
     """Examine the installation, and a model on clips of a source.
 
-    A model is examined for determinism, dependence on the batch, kind and range of its scores,
-    accuracy on a few clips, swapped colours, and speed. Exits with 1 if anything failed.
+    A model is examined for determinism, dependence on the batch, kind, range and resolution of its
+    scores, labels and accuracy on a few clips, swapped colours, wrong value range, axes mixed up,
+    and speed. Exits with 1 if anything failed. A service is sent some 150 clips.
     """
     from vidrobust.bench.doctor import examine_installation
 
@@ -64,6 +65,7 @@ def doctor(
 
 def _examine(app: App, model: str, source: str | None, overrides: tuple[str, ...]) -> list[Finding]:
     from vidrobust.bench.config import load_config
+    from vidrobust.bench.doctor_faults import check_labels
     from vidrobust.bench.doctor_model import examine_model
     from vidrobust.bench.resolve import resolve_table
 
@@ -73,14 +75,15 @@ def _examine(app: App, model: str, source: str | None, overrides: tuple[str, ...
     videos = resolve_table(config["source"], "source", app.host) if source else None
     classifier: Classifier = built.build()
     clips, labels = _clips(classifier, videos)
-    return examine_model(classifier, clips, labels)
+    classes = classifier.spec.classes
+    indices = [classes.index(x) if x in classes else x for x in labels]
+    known = [x if isinstance(x, int) and 0 <= x < len(classes) else None for x in indices]
+    return [check_labels(classes, labels), *examine_model(classifier, clips, known)]
 
 
-def _clips(classifier: Classifier, source: Built | None) -> tuple[Tensor, list[int | None]]:
+def _clips(classifier: Classifier, source: Built | None) -> tuple[Tensor, list[int | str | None]]:
     """A few clips spread over the source, or noise without one; and their labels."""
     import torch
-
-    from vidrobust.threat.model import resolve_class
 
     spec = classifier.spec
     if source is None:
@@ -89,11 +92,7 @@ def _clips(classifier: Classifier, source: Built | None) -> tuple[Tensor, list[i
     videos = list(source.build().videos(spec))
     count = min(CLIPS, len(videos))
     chosen = [videos[i * len(videos) // count] for i in range(count)]
-    labels = [
-        None if v.label is None else resolve_class(v.label, spec.classes, f"label of {v.key!r}")
-        for v in chosen
-    ]
-    return torch.stack([video.load() for video in chosen]), labels
+    return torch.stack([video.load() for video in chosen]), [video.label for video in chosen]
 
 
 def _table(findings: list[Finding]) -> Table:
