@@ -55,7 +55,9 @@ class Card:
         hidden: Size of its LSTM.
         queries: Queries its training spent, clean clips included.
         videos: Training videos it learnt from.
-        epochs: Passes over them.
+        epochs: Passes over them that were wanted.
+        lessons: Videos learnt from, each as often as it was; fewer than planned where the allowance
+            ended the training.
         seed: Of the training.
         config: What was trained against what: the tables of the run config.
     """
@@ -67,6 +69,7 @@ class Card:
     queries: int = 0
     videos: int = 0
     epochs: int = 0
+    lessons: int = 0
     seed: int = 0
     config: Mapping[str, object] = field(default_factory=dict)
 

@@ -76,7 +76,9 @@ def train_agent(
     except KeyboardInterrupt:
         app.say(f"what was learnt is kept in {run.progress}; go on with --resume")
         raise
-    app.say(f"learnt from {card.videos} videos with {card.queries:,} training queries")
+    app.say(
+        f"{card.lessons} lessons from {card.videos} videos cost {card.queries:,} training queries"
+    )
     if as_json:
         app.json({"file": str(out), **asdict(card)})
     else:

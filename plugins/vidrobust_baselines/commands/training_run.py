@@ -95,6 +95,7 @@ class TrainingRun:
             queries=ground.spent,
             videos=sum(label is not None for label in self._right(ground)),
             epochs=self.epochs,
+            lessons=self._learnt,
             seed=seed,
             config={**self.plan.config, "train": dict(self.options)},
         )

@@ -84,7 +84,8 @@ def test_it_writes_an_agent_and_says_what_it_cost(call, tmp_path):
     _, stored = load_agent(tmp_path / "agent.safetensors", "sparse")
     assert code == 0
     assert card["queries"] == stored.queries
-    assert (card["videos"], card["epochs"], card["features"]) == (3, 2, "grid")
+    assert (card["videos"], card["epochs"], card["lessons"]) == (3, 2, 6)
+    assert card["features"] == "grid"
     assert f"{card['queries']:,} training queries" in err
     assert "epoch 2/2, video 4/4" in err
     assert err.count("left out: the model is wrong") == 2
