@@ -1,0 +1,196 @@
+"""Prune, item by item of its implementation details."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from vidrobust_frontier.moves import REPAIRING, SHRINKING
+from vidrobust_frontier.prune import Prune
+from vidrobust_frontier.state import Lattice
+from vidrobust_frontier.windows import Window
+
+from vidrobust.protocols import Task
+from vidrobust.testing import LinearVictim, RefinerContract, answer
+from vidrobust.threat import Linf
+from vidrobust.types import Access, ClipSpec, Response, Untargeted
+
+SHAPE = (4, 3, 16, 16)
+
+
+class Planted:
+    """Answers 1 where every one of some pixels is changed, whatever else is."""
+
+    def __init__(self, places: list[tuple[int, int, int]], clean: torch.Tensor) -> None:
+        self.spec = ClipSpec(("no", "yes"), frames=4, height=16, width=16, resize=16)
+        self.device = torch.device("cpu")
+        self.places, self.clean = places, clean
+
+    def __call__(self, clips: torch.Tensor) -> torch.Tensor:
+        changed = (clips != self.clean).any(dim=2)  # (k, t, h, w)
+        found = torch.stack([changed[:, f, y, x] for f, y, x in self.places], 1).all(1)
+        return torch.nn.functional.one_hot(found.long(), 2).float()
+
+
+def refined(prune, victim, clip, clean, *, access=Access.SCORES, budget=10_000, reference=None):
+    """Every clip asked, and the answers' labels."""
+    scores = victim(torch.stack([clean, clip]))
+    labels = scores.argmax(1)
+    hidden = access is Access.LABEL
+    task = Task(
+        key="toy",
+        clean=clean,
+        goal=Untargeted(int(labels[0])),
+        constraint=Linf(0.05),
+        access=access,
+        rng=torch.Generator().manual_seed(0),
+        reference=Response(labels[:1], None if hidden else scores[:1]),
+        budget=budget,
+    )
+    response = Response(labels[1:], None if hidden else scores[1:])
+    computation = prune.refine(clip, response, task)
+    return answer(Hidden(computation) if hidden else computation, victim)
+
+
+class Hidden:
+    """Takes the scores out of what a computation is sent."""
+
+    def __init__(self, computation):
+        self.inner = computation
+
+    def __next__(self):
+        return next(self.inner)
+
+    def send(self, response):
+        return self.inner.send(Response(response.labels))
+
+    def close(self):
+        self.inner.close()
+
+
+def grey(seed=0):
+    levels = torch.randint(60, 190, SHAPE, generator=torch.Generator().manual_seed(seed))
+    return levels.float() / 255
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_group_testing_finds_a_planted_set_within_a_logarithmic_bound(count):
+    rng = torch.Generator().manual_seed(count)
+    pixels = SHAPE[0] * SHAPE[2] * SHAPE[3]
+    chosen = torch.randperm(pixels, generator=rng)[:count].tolist()
+    places = [(i // 256, i // 16 % 16, i % 16) for i in chosen]
+    clean = grey()
+    clip = clean + 12 / 255
+
+    bound = 2 * count * (math.log2(pixels / count) + 2)
+    asked = refined(
+        Prune(queries=int(bound)), Planted(places, clean), clip, clean, access=Access.LABEL
+    )
+
+    fooling = [c[0] for c in asked.asked if Planted(places, clean)(c).argmax() == 1]
+    smallest = min(fooling, key=lambda c: float((c - clean).abs().sum()))
+    changed = (smallest != clean).any(dim=1).nonzero().tolist()
+    assert sorted(map(tuple, changed)) == sorted(places)
+
+
+def test_candidates_are_whole_levels_and_never_larger():
+    victim, clean = LinearVictim(classes=2), grey()
+    label = victim.label(clean)
+    away = (victim.weight[1 - label] - victim.weight[label]).sign().reshape(SHAPE)
+    epsilon = 3 * victim.smallest(clean, Untargeted(label)) + 0.3 / 255
+    clip = (clean + epsilon * away).clamp(0, 1)
+
+    asked = refined(Prune(queries=150), victim, clip, clean)
+
+    before = (clip - clean).abs().sum()
+    for clips in asked.asked:
+        assert torch.equal((clips * 255).round() / 255, clips)
+        assert (clips[0] - clean).abs().sum() <= before + 1e-3
+    assert (asked.asked[0][0] - clean).abs().max() <= epsilon
+
+
+def test_a_clip_that_is_on_the_lattice_is_not_asked_again():
+    clean = grey()
+    clip = clean + 12 / 255
+    asked = refined(Prune(queries=5), Planted([(0, 0, 0)], clean), clip, clean)
+    assert all(not torch.equal(clips[0], clip) for clips in asked.asked)
+
+
+def test_a_clean_clip_between_levels_is_left_where_it_is():
+    clean = grey() + 0.3 / 255
+    lattice = Lattice(clean)
+    change = torch.zeros(SHAPE)
+    change[0, 0, 0, 0] = 5
+    clip = lattice.clip(change)
+    assert torch.equal((clip != clean).nonzero(), torch.tensor([[0, 0, 0, 0]]))
+    assert float((clip - clean)[0, 0, 0, 0]) == pytest.approx(5 / 255, abs=1e-6)
+
+
+def test_the_lattice_rounds_towards_the_clean_clip():
+    clean = grey()
+    change = torch.full(SHAPE, 3.9)
+    change[0] = -3.9
+    inward = Lattice(clean).towards_clean(clean + change / 255)
+    assert inward.unique().tolist() == [-3.0, 3.0]
+
+
+def test_scores_end_group_testing_after_its_share():
+    victim, clean = Planted([(0, 3, 3)], grey()), grey()
+    clip = clean + 12 / 255
+    alone = refined(Prune(queries=20, halving=0.2, repair=False), victim, clip, clean)
+    dropped = [(c[0] == clean).all(dim=1) for c in alone.asked[:4]]
+    assert all(bool(d.any()) for d in dropped)
+    assert alone.queries <= 20
+
+
+@pytest.mark.parametrize("name", [*SHRINKING, *REPAIRING])
+def test_a_move_gives_a_window_of_the_same_shape_and_writes_nothing(name):
+    rng = torch.Generator().manual_seed(1)
+    change = torch.randint(-12, 13, SHAPE, generator=rng).float()
+    before, window = change.clone(), Window(1, 3, 2, 9, 4, 12)
+    inside = {**SHRINKING, **REPAIRING}[name](change, window, rng)
+    assert inside is not None
+    assert inside.shape == change[window.index].shape
+    assert torch.equal(change, before)
+    if name in SHRINKING:
+        assert bool((inside.abs() <= change[window.index].abs()).all())
+        assert inside.abs().sum() < change[window.index].abs().sum()
+    assert float(inside.abs().max()) <= 12
+
+
+def test_thinning_keeps_the_middle_of_a_line():
+    change = torch.zeros(SHAPE)
+    change[:, :, 5:10] = 8.0
+    rng = torch.Generator().manual_seed(0)
+    inside = SHRINKING["thin"](change, Window.whole(SHAPE), rng)
+    assert bool((inside[:, :, 7] == 8).any())
+    assert not bool(inside[:, :, 5].any())
+
+
+def test_without_repair_every_candidate_is_a_part_of_what_came_before():
+    victim, clean = LinearVictim(classes=2), grey()
+    label = victim.label(clean)
+    away = (victim.weight[1 - label] - victim.weight[label]).sign().reshape(SHAPE)
+    clip = (clean + 3 * victim.smallest(clean, Untargeted(label)) * away).clamp(0, 1)
+    asked = refined(Prune(queries=60, repair=False), victim, clip, clean)
+    for clips in asked.asked:
+        change = clips[0] - clean
+        assert bool((change * (clip - clean) >= -1e-9).all())
+        assert bool((change.abs() <= (clip - clean).abs() + 1e-6).all())
+
+
+def test_windows_halve_along_their_longest_side_until_single_pixels():
+    window = Window.whole(SHAPE)
+    level, sizes = [window], []
+    while level:
+        sizes.append(len(level))
+        level = [half for w in level for half in w.halves(SHAPE)]
+    assert sizes == [2**i for i in range(11)]  # 4 x 16 x 16 = 2 ** 10
+
+
+class TestLabelOnly(RefinerContract):
+    """The contract with few queries and no repair."""
+
+    def make(self) -> Prune:
+        return Prune(queries=120, repair=False, halving=0.3)
