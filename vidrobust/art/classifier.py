@@ -7,13 +7,21 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vidrobust.art.views import View, clip_shape, from_clips
-from vidrobust.errors import ConfigError, ModelError
+from vidrobust.errors import ConfigError, ModelError, VidrobustError
+from vidrobust.threat.oracle import is_out_of_memory
 from vidrobust.types import ClipSpec
 
 Output: TypeAlias = Literal["auto", "logits", "probabilities"]
+
+DOUBLES = (
+    "with NumPy 2, ART's defences and attacks turn float32 into float64, which PyTorchClassifier "
+    "does not turn back (ART issue #2475): begin the module's forward with x = x.float()"
+)
+"""What to do about ART's float64."""
 
 
 class ArtClassifier:
@@ -84,7 +92,7 @@ class ArtClassifier:
         x = from_clips(clips, self.view)
         if self.low != 0 or self.high != 1:
             x = self.low + (self.high - self.low) * x
-        answer = np.asarray(self.estimator.predict(x, batch_size=len(x)))
+        answer = self._ask(x)
         if answer.shape != (len(clips), len(self.spec.classes)):
             raise ModelError(
                 f"the estimator answered shape {answer.shape} to {len(clips)} clips, expected "
@@ -92,6 +100,18 @@ class ArtClassifier:
                 hint="check nb_classes; a service that answers its top k must be filled up",
             )
         return torch.from_numpy(answer.astype(np.float32))
+
+    def _ask(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            return np.asarray(self.estimator.predict(x, batch_size=len(x)))
+        except Exception as error:  # guard: foreign code may fail in any way
+            if isinstance(error, VidrobustError) or is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"the estimator failed on an array of shape {x.shape}: "
+                f"{type(error).__name__}: {error}",
+                hint=DOUBLES if "double" in str(error) else "check its input_shape and nb_classes",
+            ) from error
 
     def _is_logits(self, output: Output) -> bool:
         """Whether answers need a softmax."""

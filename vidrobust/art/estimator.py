@@ -206,6 +206,11 @@ class VideoClassifier(ClipEstimator):
         self.queries = 0
         self._keeper.forget()
 
+    def close(self) -> None:
+        """Close the journal; a later question opens it again."""
+        if self._journal is not None:
+            self._journal.close()
+
     def _answer(self, clips: Tensor) -> Response:
         if self.max_queries is not None and self.queries + len(clips) > self.max_queries:
             raise BudgetExhausted(
