@@ -1,0 +1,127 @@
+"""Attacks with and without refinement: runs of many cells, resumable.
+
+    python benchmarks/frontier.py --models c3d tsn --attacks texture-focus square --seeds 0 1 2
+
+Every cell is an ordinary run of `vidrobust` under `runs/frontier/<part>/`, with the refiner on:
+what the attack came to without it is in the same records (`queries_to_success`) and traces (the
+size before refinement), so no query is asked twice. Killed and started again, it goes on where it
+was; cells can be spread over processes by model. `frontier_summary.py` makes table and plot of what
+is there.
+
+`--attacks` takes any registered attack and the variants below; `--refine` likewise. Clips are those
+of six UCF-101 classes, see `--root`: the test list, or with `--part train` the training list, on
+which settings are chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vidrobust.bench.config import load_config, resolve
+from vidrobust.bench.record import RunFolder, VideoRecord
+from vidrobust.bench.runner import Runner, Silent
+from vidrobust.plugin.manager import PluginHost
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("VIDROBUST_SHARED", ROOT.parent / "shared"))
+
+ATTACKS: Mapping[str, Mapping[str, Any]] = {
+    "focus-dense": {"use": "texture-focus", "duty": 1.0, "channels": 3, "price": 0.0},
+    "focus-colours": {"use": "texture-focus", "channels": 3},
+    "focus-free": {"use": "texture-focus", "price": 0.0},
+    "focus-no-evolve": {"use": "texture-focus", "evolve": 0},
+    "focus-even": {"use": "texture-focus", "adapt": False},
+    "pgd-nes-random": {"use": "pgd-nes", "reducer": {"use": "random"}},
+}
+"""Attacks whose name here is not what `use` says: ablations of `texture-focus`, and a baseline."""
+
+REFINERS: Mapping[str, Mapping[str, Any]] = {
+    "prune-no-repair": {"use": "prune", "repair": False},
+    "prune-no-halving": {"use": "prune", "halving": 0.0},
+    "prune-only-halving": {"use": "prune", "halving": 1.0},
+}
+"""Ablations of `prune`."""
+
+
+class Lines(Silent):
+    """A line per finished video."""
+
+    def recorded(self, record: VideoRecord) -> None:
+        """Say what it came to."""
+        size = record["distance"]["mean_abs_255"] if record["distance"] else float("nan")
+        first = record["queries_to_success"]
+        print(
+            f"  {record['key']}: {record['status']}, {record['queries']} queries ({first} to "
+            f"success), MAP {size:.2f}",
+            flush=True,
+        )
+
+
+def config(options: argparse.Namespace, model: str, attack: str, seed: int) -> dict[str, Any]:
+    """The config of one cell."""
+    refine = dict(REFINERS.get(options.refine, {"use": options.refine}))
+    if options.refine_queries is not None:
+        refine["queries"] = options.refine_queries
+    return {
+        "run": {"seed": seed, **({} if options.limit is None else {"limit": options.limit})},
+        "model": {"use": f"zoo/{model}", "weights": "ucf6"},
+        "source": {"use": "ucf101", "root": str(options.root), "part": options.part},
+        "threat": {
+            "goal": options.goal,
+            "constraint": {"use": "linf", "epsilon": 0.05},
+            "queries": options.budget,
+        },
+        "attack": dict(ATTACKS.get(attack, {"use": attack})),
+        "refine": refine,
+    }
+
+
+def main() -> None:
+    """Run every cell that is not finished."""
+    options = arguments()
+    torch.set_num_threads(1)
+    host = PluginHost()
+    cells = itertools.product(options.seeds, options.models, options.attacks)
+    for seed, model, attack in cells:
+        name = f"{model}-{attack}-{options.refine}-{options.goal}-s{seed}"
+        folder = RunFolder(options.out / options.part / name)
+        print(name, flush=True)
+        plan = resolve(load_config(None, base=config(options, model, attack, seed)), host)
+        resume = folder.manifest_path.exists()
+        if resume and _done(folder, plan.config):
+            continue
+        Runner(plan, host, folder, ["frontier.py"], resume=resume, observer=Lines()).run()
+
+
+def _done(folder: RunFolder, wanted: Mapping[str, Any]) -> bool:
+    manifest = folder.manifest()
+    limits = [config["run"].get("limit") for config in (manifest["config"], wanted)]
+    return manifest["finished"] is not None and limits[0] == limits[1]
+
+
+def arguments() -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=["c3d", "tsn", "tsm", "slowfast"])
+    parser.add_argument("--attacks", nargs="+", default=["texture-focus", "square", "astfocus"])
+    parser.add_argument("--refine", default="prune", help="prune or an ablation of it")
+    parser.add_argument("--refine-queries", type=int, default=None)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--limit", type=int, default=None, help="videos per cell, spread")
+    parser.add_argument("--goal", choices=["untargeted", "targeted"], default="untargeted")
+    parser.add_argument("--budget", type=int, default=15_000)
+    parser.add_argument("--part", choices=["test", "train"], default="test")
+    parser.add_argument("--root", type=Path, default=SHARED / "data" / "ucf101_6class")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "frontier")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Table and plot of the runs of `frontier.py`: MAP against queries, with and without refinement.
+
+    python benchmarks/frontier_summary.py --part test --goal untargeted
+
+Writes `results/frontier-<part>-<goal>.json`, `.md` and `.svg` beside this script. A row pools all
+models and seeds of an attack; an attack that failed counts with all its queries, and not in MAP.
+The area dominated is that of log10 queries x MAP, from 1 query and MAP 0 to the budget and 12.75
+(epsilon 0.05 of 255), in percent: 100 would be one query and no perturbation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vidrobust.bench.record import RunFolder
+from vidrobust.metrics.outcome import ATTACKED, mean, rate
+
+HERE = Path(__file__).resolve().parent
+LARGEST = 12.75
+"""MAP of a change by epsilon 0.05 everywhere."""
+
+_NAME = re.compile(
+    r"(?P<model>[a-z0-9]+)-(?P<attack>.+)-(?P<refiner>prune.*?)-(?P<goal>untargeted|targeted)-(?P<seed>s\d+)"
+)
+
+
+def main() -> None:
+    """Read what is there, write table, data and plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", choices=["test", "train"], default="test")
+    parser.add_argument("--goal", choices=["untargeted", "targeted"], default="untargeted")
+    parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "frontier")
+    options = parser.parse_args()
+    rows, budget = collect(sorted((options.runs / options.part).iterdir()), options.goal)
+    front = pareto([row for row in rows if row["model"] == "all"])
+    name = HERE / "results" / f"frontier-{options.part}-{options.goal}"
+    data = {
+        "rows": rows,
+        "front": [f"{row['attack']} + {row['refiner']}" for row in front],
+        "area_dominated_percent": round(area(front, budget), 2),
+    }
+    name.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    name.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
+    plot(rows, front, name.with_suffix(".svg"))
+    print(table(rows))
+    print(f"\nfront: {', '.join(data['front'])}; area {data['area_dominated_percent']} %")
+
+
+def collect(folders: Iterable[Path], goal: str) -> tuple[list[dict[str, Any]], int]:
+    """A row per attack, refiner and model, and one per attack and refiner over all models; and the
+    largest budget.
+    """
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    budget = 1
+    for path in folders:
+        match = _NAME.fullmatch(path.name)
+        folder = RunFolder(path)
+        if match is None or match["goal"] != goal or not folder.manifest_path.exists():
+            continue
+        budget = max(budget, folder.manifest()["budget"])
+        for record in folder.records():
+            if record["status"] not in ATTACKED:
+                continue
+            plain, refined = _points(folder, record, f"{match['model']}-{match['seed']}")
+            for model in (match["model"], "all"):
+                groups[match["attack"], match["refiner"], model].append(refined)
+                groups[match["attack"], "none", model].append(plain)
+    rows = [_row(*key, points) for key, points in sorted(groups.items())]
+    return rows, budget
+
+
+def _points(
+    folder: RunFolder, record: Mapping[str, Any], cell: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a video came to without refinement, and with it."""
+    first, distance = record["queries_to_success"], record["distance"]
+    size = distance["mean_abs_255"] if distance and first is not None else None
+    began = [n for n in folder.load_trace(record["key"]) if n.get("stage") == "refine"]
+    before = began[0]["size"] if began else size
+    shared = {"key": f"{cell}/{record['key']}", "first": first}
+    plain = {**shared, "queries": first or record["queries"], "map": before}
+    return plain, {**shared, "queries": record["queries"], "map": size}
+
+
+def _row(attack: str, refiner: str, model: str, points: list[dict[str, Any]]) -> dict[str, Any]:
+    unique = list({point["key"]: point for point in points}.values())
+    hits = [point for point in unique if point["first"] is not None]
+    return {
+        "attack": attack,
+        "refiner": refiner,
+        "model": model,
+        "clips": len(unique),
+        "fooling_rate": _interval(rate(len(hits), len(unique)), 100),
+        "queries_to_success": _interval(mean([point["first"] for point in hits])),
+        "queries_all": _interval(mean([point["queries"] for point in unique])),
+        "map": _interval(mean([point["map"] for point in hits])),
+    }
+
+
+def _interval(estimate: Any, scale: float = 1.0) -> list[float | None]:
+    values = (estimate.value, estimate.low, estimate.high)
+    return [None if value is None else round(scale * value, 2) for value in values]
+
+
+def pareto(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows that no other beats in both queries and MAP, among those with the best fooling rate."""
+    known = [row for row in rows if row["map"][0] is not None]
+    best = max((row["fooling_rate"][0] for row in known), default=0.0)
+    known = [row for row in known if row["fooling_rate"][0] >= best - 1e-9]
+    known.sort(key=lambda row: (row["queries_all"][0], row["map"][0]))
+    front: list[Mapping[str, Any]] = []
+    for row in known:
+        if not front or row["map"][0] < front[-1]["map"][0]:
+            front.append(row)
+    return front
+
+
+def area(front: Sequence[Mapping[str, Any]], budget: int) -> float:
+    """Share of log10 queries x MAP that the front dominates, in percent."""
+    width, total = math.log10(budget), 0.0
+    ends = [math.log10(row["queries_all"][0]) for row in front[1:]] + [width]
+    for row, end in zip(front, ends, strict=True):
+        left = math.log10(row["queries_all"][0])
+        total += max(0.0, end - left) * (LARGEST - min(LARGEST, row["map"][0]))
+    return 100 * total / (width * LARGEST)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown."""
+    lines = [
+        "| attack | refinement | model | clips | FR % | QN to success | QN all | MAP |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        cells = [row["attack"], row["refiner"], row["model"], str(row["clips"])]
+        for name, digits in (
+            ("fooling_rate", 0),
+            ("queries_to_success", 0),
+            ("queries_all", 0),
+            ("map", 2),
+        ):
+            value, low, high = row[name]
+            known = "" if low is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
+            cells.append("-" if value is None else f"{value:.{digits}f}{known}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot(rows: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """MAP against queries, a point per attack with and without refinement."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    for row in rows:
+        if row["model"] != "all" or row["map"][0] is None:
+            continue
+        x, y = row["queries_all"][0], row["map"][0]
+        plain = row["refiner"] == "none"
+        axes.scatter(x, y, facecolors="none" if plain else "C0", edgecolors="C0")
+        label = row["attack"] if plain else f"{row['attack']} + {row['refiner']}"
+        axes.annotate(label, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    steps = [(row["queries_all"][0], row["map"][0]) for row in front]
+    axes.step(*zip(*steps, strict=True), where="post", color="C1", label="Pareto front")
+    axes.set(xscale="log", xlabel="queries, all spent (mean)", ylabel="MAP", ylim=(0, LARGEST))
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
