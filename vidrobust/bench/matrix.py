@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.bench.config import resolve
+from vidrobust.bench.executors import Executor, Local
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.runner import Runner, RunObserver, Silent
 from vidrobust.bench.suite import Cell, Suite
@@ -42,6 +43,7 @@ def run_suite(
     command: Sequence[str] = (),
     workers: int = 1,
     watch: Watch | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[CellResult]:
     """Run what has not finished yet; a run that fails does not stop the others.
 
@@ -51,6 +53,7 @@ def run_suite(
         command: The command line, for the manifests.
         workers: Runs at a time, each in a process of its own where there is more than one.
         watch: Gives the observer of a run in this process; silent by default.
+        executor: Where the videos of a run are attacked; for one run at a time.
 
     Raises:
         ConfigError: If the suite is wrong, or a folder belongs to another config.
@@ -67,7 +70,7 @@ def run_suite(
     if workers == 1:
         for cell in todo:
             with watch(cell) if watch else nullcontext(Silent()) as observer:
-                yield _run(cell, cell.folder(suite.out), host, list(command), observer)
+                yield _run(cell, cell.folder(suite.out), host, list(command), observer, executor)
         return
     yield from _in_processes(todo, suite.out, list(command), workers)
 
@@ -79,11 +82,24 @@ def is_finished(folder: Path) -> bool:
 
 
 def _run(
-    cell: Cell, folder: Path, host: PluginHost, command: list[str], observer: RunObserver
+    cell: Cell,
+    folder: Path,
+    host: PluginHost,
+    command: list[str],
+    observer: RunObserver,
+    executor: Executor | None = None,
 ) -> CellResult:
     try:
         plan = resolve(cell.config, host)
-        Runner(plan, host, RunFolder(folder), command=command, resume=True, observer=observer).run()
+        Runner(
+            plan,
+            host,
+            RunFolder(folder),
+            command=command,
+            resume=True,
+            observer=observer,
+            executor=executor or Local(),
+        ).run()
     except VidrobustError as error:
         return CellResult(cell, folder, error)
     return CellResult(cell, folder)

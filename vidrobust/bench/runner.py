@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from vidrobust.bench.calibrate import calibrate
+from vidrobust.bench.executors import Crew, Executor, Local
 from vidrobust.bench.manifest import fresh_manifest, open_session
 from vidrobust.bench.plan import Plan, config_digest, require_access
 from vidrobust.bench.record import LOCK, RunFolder, RunManifest, VideoRecord
 from vidrobust.bench.resume import require_same_config
-from vidrobust.bench.worker import Worker
-from vidrobust.engine import Session
+from vidrobust.bench.worker import InFlight
 from vidrobust.errors import ConfigError, VideoError, VidrobustError
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.protocols import Classifier, Remote
@@ -28,7 +29,7 @@ class RunObserver(Protocol):
     def started(self, manifest: RunManifest, total: int, done: int) -> None:
         """The run begins; `done` of `total` videos were finished by earlier sessions."""
 
-    def working(self, sessions: list[Session]) -> None:
+    def working(self, videos: Sequence[InFlight]) -> None:
         """After every batch: the videos in flight."""
 
     def recorded(self, record: VideoRecord) -> None:
@@ -44,7 +45,7 @@ class Silent:
     def started(self, manifest: RunManifest, total: int, done: int) -> None:
         """Nothing."""
 
-    def working(self, sessions: list[Session]) -> None:
+    def working(self, videos: Sequence[InFlight]) -> None:
         """Nothing."""
 
     def recorded(self, record: VideoRecord) -> None:
@@ -65,6 +66,7 @@ class Runner:
         command: The command line, for the manifest.
         resume: Go on in a folder that exists.
         observer: Draws progress.
+        executor: Where videos are attacked; this process by default.
     """
 
     plan: Plan
@@ -73,6 +75,7 @@ class Runner:
     command: list[str] = field(default_factory=list)
     resume: bool = False
     observer: RunObserver = field(default_factory=Silent)
+    executor: Executor = field(default_factory=Local)
     _outside: int = field(default=0, init=False)
     _written: list[VideoRecord] = field(default_factory=list, init=False)
     _noticed: set[str] = field(default_factory=set, init=False)
@@ -93,7 +96,7 @@ class Runner:
         threat: ThreatModel = self.plan.threat.build()
         require_access(self.plan, threat.access)
         self._earlier()  # before anything heavy is built
-        classifier: Classifier = self.plan.model.build()
+        classifier = self.plan.victim()
         videos = self._videos(classifier)
         threat.require_targets([video.key for video in videos], classifier.spec.classes)
         with self.folder.locked():
@@ -119,16 +122,16 @@ class Runner:
         open_session(manifest)
         self.folder.write_manifest(manifest)
         self.observer.started(manifest, len(videos), len(done))
-        worker = Worker(self.plan, threat, classifier, self.folder, max_batch=batch)
+        crew = self.executor.crew(self.plan, threat, classifier, self.folder, max_batch=batch)
         todo = [video for video in videos if video.key not in done]
         if isinstance(classifier, Remote):
             classifier.keep(self.folder.answers_path)
         begin = time.perf_counter()
         try:
-            self._attack(todo, worker, manifest)
-            self._check(manifest, worker)
+            self._attack(todo, crew, manifest)
+            self._check(manifest, crew)
         finally:
-            self._close(manifest, worker, time.perf_counter() - begin)
+            self._close(manifest, crew, time.perf_counter() - begin)
         self._raise_if_nothing_worked(done)
         return manifest
 
@@ -174,19 +177,19 @@ class Runner:
         self._outside += spent
         return size
 
-    def _attack(self, videos: list[Video], worker: Worker, manifest: RunManifest) -> None:
-        for done in worker.attack(videos, watch=self._watch):
+    def _attack(self, videos: list[Video], crew: Crew, manifest: RunManifest) -> None:
+        for done in crew.attack(videos, watch=self._watch):
             self._first_error = self._first_error or done.error
             self._write(done.record, manifest)
             done.release()
 
-    def _watch(self, sessions: list[Session]) -> None:
+    def _watch(self, videos: Sequence[InFlight]) -> None:
         """Pass on what components want the user to know, each text once, and draw progress."""
-        for notice in (text for session in sessions for text in session.notices):
+        for notice in (text for video in videos for text in video.notices):
             if notice not in self._noticed:
                 self._noticed.add(notice)
                 self.observer.warned(notice)
-        self.observer.working(sessions)
+        self.observer.working(videos)
 
     def _write(self, record: VideoRecord, manifest: RunManifest) -> None:
         self.folder.append(record)
@@ -195,13 +198,13 @@ class Runner:
             self.observer.warned(f"plugin {broken.name!r} failed and is ignored: {broken.error}")
         self.observer.recorded(record)
 
-    def _check(self, manifest: RunManifest, worker: Worker) -> None:
+    def _check(self, manifest: RunManifest, crew: Crew) -> None:
         """Self-checks: the count always, re-asked clips unless switched off."""
         from vidrobust.bench.checks import check_count, recheck_clips
 
-        checks = [check_count(worker.clips_seen, worker.replayed, self._written)]
+        checks = [check_count(crew.clips_seen, crew.replayed, self._written)]
         if self.plan.run.checks:
-            found, spent = recheck_clips(self.folder, self._written, worker.classifier)
+            found, spent = recheck_clips(self.folder, self._written, crew.classifier)
             self._outside += spent
             checks.extend(found)
         manifest["checks"] = checks
@@ -210,17 +213,17 @@ class Runner:
                 self.observer.warned(f"self-check {check['name']} failed: {check['detail']}")
         manifest["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
 
-    def _close(self, manifest: RunManifest, worker: Worker, seconds: float) -> None:
+    def _close(self, manifest: RunManifest, crew: Crew, seconds: float) -> None:
         session = manifest["sessions"][-1]
         session["seconds"] = round(seconds, 3)
-        session["clips_seen"] = worker.clips_seen
-        session["clips_replayed"] = worker.replayed
+        session["clips_seen"] = crew.clips_seen
+        session["clips_replayed"] = crew.replayed
         session["clips_outside_budget"] = self._outside
-        manifest["environment"]["batching"]["max_batch"] = worker.batch_size
-        if isinstance(worker.classifier, Remote):
-            session["service"] = worker.classifier.usage()
+        manifest["environment"]["batching"]["max_batch"] = crew.batch_size
+        if isinstance(crew.classifier, Remote):
+            session["service"] = crew.classifier.usage()
             if manifest["finished"]:
-                worker.classifier.settle()
+                crew.classifier.settle()
         self.folder.drop_empty_journal()
         self.folder.write_manifest(manifest)
 

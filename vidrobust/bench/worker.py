@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from torch import Tensor
 
@@ -15,7 +17,28 @@ from vidrobust.engine import Journal, Session, Subject, drive
 from vidrobust.errors import ConfigError, ModelError, VideoError, VidrobustError
 from vidrobust.protocols import Classifier
 from vidrobust.threat import Oracle, ThreatModel, resolve_class
+from vidrobust.threat.refusals import forget, remembers
 from vidrobust.types import ClipSpec, Video
+
+
+class InFlight(Protocol):
+    """A video that is being attacked, as progress shows it; a `Session` is one."""
+
+    @property
+    def key(self) -> str:
+        """Of the video."""
+
+    @property
+    def queries(self) -> int:
+        """Queries charged so far."""
+
+    @property
+    def margin(self) -> float | None:
+        """The goal's margin of the latest candidate; None where there is none to see."""
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """What components want the user to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +48,12 @@ class Done:
     Args:
         record: The line.
         error: What stopped the attack, if something did.
-        session: The attack; None where the video could not be read.
+        release: Drops the journal: to be called once the line is written.
     """
 
     record: VideoRecord
     error: Exception | None = None
-    session: Session | None = None
-
-    def release(self) -> None:
-        """Drop the journal: to be called once the line is written."""
-        if self.session is not None:
-            self.session.close(discard_journal=True)
+    release: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -60,6 +78,7 @@ class Worker:
     _unread: list[Done] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        forget(self.classifier)  # what it was asked before, to be timed
         self._oracle = Oracle(
             self.classifier,
             access=self.threat.access,
@@ -82,7 +101,7 @@ class Worker:
         self,
         videos: Iterable[Video],
         *,
-        watch: Callable[[list[Session]], None] | None = None,
+        watch: Callable[[Sequence[InFlight]], None] | None = None,
     ) -> Iterator[Done]:
         """Attack videos, several in flight; yields each as it finishes.
 
@@ -119,7 +138,11 @@ class Worker:
         clip = self._keep_clip(session)
         if session.trace:
             self.folder.save_trace(session.subject.key, session.trace)
-        return Done(finished_record(session, path, clip), error, session)
+        return Done(
+            finished_record(session, path, clip),
+            error,
+            functools.partial(session.close, discard_journal=True),
+        )
 
     def _keep_clip(self, session: Session) -> str | None:
         """Store the clips of an attacked video; returns where."""
@@ -149,7 +172,9 @@ class Worker:
         label = None
         if video.label is not None:
             label = resolve_class(video.label, classes, f"label of {video.key!r}")
-        journal = Journal(self.folder.journal_path(video.key)) if self.plan.run.journal else None
+        journal = None
+        if self.plan.run.journal and not remembers(self.classifier):
+            journal = Journal(self.folder.journal_path(video.key))
         return Session(
             self.plan.attack.build,
             Subject(video.key, clean, label, classes, seed, self.classifier.spec),

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vidrobust.cli.executor import executor_options, make_executor
 from vidrobust.cli.output import HELP, App, json_option, pass_app
 from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from vidrobust.bench.executors import Executor
     from vidrobust.bench.forecast import Forecast
     from vidrobust.bench.matrix import CellResult
     from vidrobust.bench.runner import RunObserver
@@ -27,9 +29,7 @@ if TYPE_CHECKING:
 @click.option("--plan", "only_plan", is_flag=True, help="Show runs, queries, time; run nothing.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run folders.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set any key of the suite.")
-@click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at a time."
-)
+@executor_options
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no talk; results only.")
 @pass_app
@@ -41,7 +41,9 @@ def bench(
     only_plan: bool,
     out: Path | None,
     sets: tuple[str, ...],
-    workers: int,
+    executor: str,
+    workers: int | None,
+    ray_address: str | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -59,12 +61,14 @@ def bench(
     if only_plan:
         _show_plan(app, suite, as_json=as_json)
         return EXIT_OK
-    results = _run(app, suite, workers)
+    chosen = make_executor(executor, workers, ray_address)
+    at_a_time = 1 if executor == "ray" else workers or 1
+    results = _run(app, suite, at_a_time, chosen)
     _show_results(app, suite, results, as_json=as_json)
     return EXIT_SOME_VIDEOS_FAILED if any(r.error for r in results) else EXIT_OK
 
 
-def _run(app: App, suite: Suite, workers: int) -> list[CellResult]:
+def _run(app: App, suite: Suite, workers: int, executor: Executor) -> list[CellResult]:
     """Run what has not finished, telling how far the matrix has come."""
     from vidrobust.bench.matrix import run_suite
     from vidrobust.cli.live import watcher
@@ -80,7 +84,9 @@ def _run(app: App, suite: Suite, workers: int) -> list[CellResult]:
 
     app.say(f"{suite.name}: {total} runs into {suite.out}")
     try:
-        for result in run_suite(suite, app.host, command=sys.argv, workers=workers, watch=watch):
+        for result in run_suite(
+            suite, app.host, command=sys.argv, workers=workers, watch=watch, executor=executor
+        ):
             results.append(result)
             if result.error is not None:
                 app.say(f"{result.cell.name} failed: {result.error.message}")

@@ -4,9 +4,10 @@ with -q.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,11 +18,12 @@ from rich.text import Text
 
 from vidrobust.bench.record import RunManifest, VideoRecord
 from vidrobust.bench.runner import RunObserver, Silent
+from vidrobust.bench.worker import InFlight
 from vidrobust.cli.output import App
-from vidrobust.engine import Session
 
 _PERIOD = 10.0
 _REFRESH = 0.1
+_DEFENCE = re.compile(r"defence(\[\d+\])?")
 
 
 @contextmanager
@@ -58,9 +60,9 @@ class Tally:
         self.queries += record["queries"]
         self.counts[record["status"]] += 1
 
-    def line(self, sessions: list[Session]) -> str:
+    def line(self, videos: Sequence[InFlight]) -> str:
         """One line about the whole run."""
-        spent = self.queries + sum(session.outcome.queries for session in sessions)
+        spent = self.queries + sum(video.queries for video in videos)
         parts = [f"{count} {status}" for status, count in sorted(self.counts.items())]
         found = ", ".join(parts) or "none finished yet"
         return f"{self.done}/{self.total} videos ({found}), {spent:,} queries"
@@ -79,11 +81,11 @@ class PlainLines:
         self.tally.total, self.tally.done = total, done
         self.app.say(_plan_line(manifest, total, done))
 
-    def working(self, sessions: list[Session]) -> None:
+    def working(self, videos: Sequence[InFlight]) -> None:
         """A line every ten seconds."""
         if time.monotonic() - self._last >= _PERIOD:
             self._last = time.monotonic()
-            self.app.say(self.tally.line(sessions))
+            self.app.say(self.tally.line(videos))
 
     def recorded(self, record: VideoRecord) -> None:
         """A line per video."""
@@ -110,12 +112,12 @@ class LiveView:
         self.tally.budget = manifest["budget"]
         self.live.console.print(_plan_line(manifest, total, done), markup=False)
 
-    def working(self, sessions: list[Session]) -> None:
+    def working(self, videos: Sequence[InFlight]) -> None:
         """Redraw, ten times a second at most."""
         if time.monotonic() - self._last < _REFRESH:
             return
         self._last = time.monotonic()
-        self.live.update(Group(self._table(sessions), Text(self.tally.line(sessions))))
+        self.live.update(Group(self._table(videos), Text(self.tally.line(videos))))
 
     def recorded(self, record: VideoRecord) -> None:
         """A line above the table."""
@@ -127,16 +129,15 @@ class LiveView:
         """A line above the table."""
         self.live.console.print(Text(f"warning: {message}", style="yellow"))
 
-    def _table(self, sessions: list[Session]) -> Table:
+    def _table(self, videos: Sequence[InFlight]) -> Table:
         table = Table("video", "queries", "", "margin", box=None, pad_edge=False)
-        for session in sessions:
-            outcome = session.outcome
-            share = outcome.queries / max(self.tally.budget, 1)
-            margin = session.margin
+        for video in videos:
+            share = video.queries / max(self.tally.budget, 1)
+            margin = video.margin
             bar = "━" * round(24 * share)
             table.add_row(
-                Text(session.subject.key),
-                f"{outcome.queries:,} of {self.tally.budget:,}",
+                Text(video.key),
+                f"{video.queries:,} of {self.tally.budget:,}",
                 Text(f"{bar:<24}", style="cyan"),
                 "" if margin is None else f"{margin:+.4f}",
             )
@@ -146,8 +147,10 @@ class LiveView:
 def _plan_line(manifest: RunManifest, total: int, done: int) -> str:
     parts = manifest["components"]
     before = f", {done} finished before" if done else ""
+    guards = [part["name"] for path, part in parts.items() if _DEFENCE.fullmatch(path)]
+    behind = f" behind {', '.join(guards)}" if guards else ""
     return (
-        f"{parts['attack']['name']} against {parts['model']['name']} on {total} videos of "
+        f"{parts['attack']['name']} against {parts['model']['name']}{behind} on {total} videos of "
         f"{parts['source']['name']}, {manifest['budget']:,} queries each{before}"
     )
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidrobust.cli.executor import executor_options, make_executor
 from vidrobust.cli.output import HELP, App, json_option, pass_app
 from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
 
 if TYPE_CHECKING:
+    from vidrobust.bench.executors import Executor
     from vidrobust.bench.plan import Plan
     from vidrobust.bench.record import RunFolder, VideoRecord
 
@@ -51,6 +53,12 @@ SLOTS = {
 @click.option("--attack", metavar="NAME", help="Attack, see `vidrobust list attacks`.")
 @click.option("--estimator", metavar="NAME", help="Replace the attack's gradient estimator.")
 @click.option("--reducer", metavar="NAME", help="Replace the attack's dimension reducer.")
+@click.option(
+    "--defence",
+    multiple=True,
+    metavar="NAME",
+    help="Put a defence before the model; repeat for several, the innermost first.",
+)
 @click.option("--refine", metavar="NAME", help="Shrink what the attack found, such as `prune`.")
 @click.option(
     "--goal", type=click.Choice(["untargeted", "targeted"]), help="What counts as success."
@@ -62,6 +70,7 @@ SLOTS = {
 @click.option("--out", metavar="DIR", help="Run folder; must not exist unless --resume.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set any config key.")
 @click.option("--resume", is_flag=True, help="Go on in --out where it stopped, with its config.")
+@executor_options
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no talk; results only.")
 @pass_app
@@ -70,9 +79,13 @@ def run(
     /,
     config: Path | None,
     sets: tuple[str, ...],
+    defence: tuple[str, ...],
     resume: bool,
     as_json: bool,
     quiet: bool,
+    executor: str,
+    workers: int | None,
+    ray_address: str | None,
     **options: str | int | None,
 ) -> int:
     """Attack videos and write a run folder.
@@ -88,9 +101,15 @@ def run(
     from vidrobust.errors import ConfigError
 
     app.quiet = quiet
+    if executor == "local" and workers not in (None, 1):
+        raise ConfigError(
+            f"--workers {workers}: this process has one model", hint="add --executor ray"
+        )
+    chosen = make_executor(executor, workers, ray_address)
     overrides: list[str | tuple[str, object]] = [
         (SLOTS[name], _value(name, value)) for name, value in options.items() if value is not None
     ]
+    overrides += [("defence.use", name) for name in defence if len(defence) == 1]
     base = None if config else _base(options["out"] if resume else None)
     if options["epsilon"] and isinstance(_constraint(load_config(config, base=base)), list):
         raise ConfigError(
@@ -98,19 +117,23 @@ def run(
             hint="set them all: --set threat.constraint='[{use = \"linf\", epsilon = 0.05}, ...]'",
         )
     merged = load_config(config, [*overrides, *sets], base=base)
+    if len(defence) > 1:
+        merged["defence"] = [{"use": name} for name in defence]
     plan = resolve(merged, app.host)
     if resume and plan.run.out is None:
         raise ConfigError(
             "--resume needs the run folder", hint="add --out DIR, or run.out in the config"
         )
     folder = RunFolder(Path(plan.run.out) if plan.run.out else default_folder(plan))
-    records = _attack(app, plan, folder, resume=resume)
+    records = _attack(app, plan, folder, chosen, resume=resume)
     _show(app, folder, as_json=as_json)
     failed = any(record["status"] == "error" for record in records)
     return EXIT_SOME_VIDEOS_FAILED if failed else EXIT_OK
 
 
-def _attack(app: App, plan: Plan, folder: RunFolder, *, resume: bool) -> list[VideoRecord]:
+def _attack(
+    app: App, plan: Plan, folder: RunFolder, executor: Executor, *, resume: bool
+) -> list[VideoRecord]:
     """Run a plan under the eyes of a watcher; tells how to go on if it is interrupted."""
     from vidrobust.bench.runner import Runner
     from vidrobust.cli.live import watcher
@@ -118,7 +141,13 @@ def _attack(app: App, plan: Plan, folder: RunFolder, *, resume: bool) -> list[Vi
     try:
         with watcher(app) as observer:
             runner = Runner(
-                plan, app.host, folder, command=sys.argv, resume=resume, observer=observer
+                plan,
+                app.host,
+                folder,
+                command=sys.argv,
+                resume=resume,
+                observer=observer,
+                executor=executor,
             )
             _, records = runner.run()
     except KeyboardInterrupt:

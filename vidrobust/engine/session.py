@@ -17,11 +17,12 @@ from torch import Tensor
 
 from vidrobust.engine.journal import Fingerprint, Journal
 from vidrobust.engine.outcome import Outcome, Status, Subject
+from vidrobust.engine.refusals import with_refusals_filled
 from vidrobust.engine.smallest import Smallest
 from vidrobust.errors import ContractError, VidrobustError
 from vidrobust.protocols import Attack, Refiner, Task
 from vidrobust.threat.model import ThreatModel
-from vidrobust.types import Goal, Queries, Query, Response
+from vidrobust.types import BARRED, Goal, Queries, Query, Response
 
 
 class Session:
@@ -73,6 +74,16 @@ class Session:
             self._end("exhausted")
         if journal is not None:
             self._replay(journal)
+
+    @property
+    def key(self) -> str:
+        """Of the video."""
+        return self.subject.key
+
+    @property
+    def queries(self) -> int:
+        """Queries charged so far."""
+        return self.outcome.queries
 
     @property
     def left(self) -> int:
@@ -152,15 +163,19 @@ class Session:
         assert self.query is not None
         query, self.query = self.query, None
         self.outcome.queries += len(query)
-        if self._generator is None:
+        self.outcome.note_refusals(response)
+        if self._task is None:
             self._begin(response)
             return
+        response = with_refusals_filled(response, self._task.reference)
         if query.role == "candidate":
             self.outcome.candidates += len(query)
             self._latest, self._shown = query, response
         counts = query.role == "candidate" or self.threat.stop == "any_query"
         if counts and self._judge(query, response):
             self._conclude("success")
+        elif query.role == "candidate" and bool((response.labels == BARRED).any()):
+            self._end("detected")
         else:
             self._resume(response)
 
@@ -169,7 +184,7 @@ class Session:
         outcome, subject = self.outcome, self.subject
         outcome.clean_label = int(clean.labels[0])
         outcome.label = outcome.clean_label if subject.label is None else subject.label
-        if outcome.clean_label != outcome.label:
+        if outcome.clean_label != outcome.label or bool(clean.refused[0]):
             self._end("misclassified")
             return
         rng = torch.Generator(device=subject.clean.device).manual_seed(subject.seed)
@@ -317,7 +332,7 @@ class Session:
 
     def _end(self, status: Status) -> None:
         succeeded = self.outcome.queries_to_success is not None
-        done_well = succeeded and status in ("exhausted", "gave_up", "error")
+        done_well = succeeded and status in ("exhausted", "gave_up", "detected", "error")
         self.outcome.status = "success" if done_well else status
         self.query = None
         if self.outcome.distance is None and self._latest is not None:

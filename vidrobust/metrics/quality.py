@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +89,6 @@ def _ssim(frame: Floats, clean: Floats) -> float:
             f"structural similarity needs {error.name}, which is not installed",
             hint="pip install 'vidrobust[report]'",
         ) from None
+    measure: Callable[..., Any] = structural_similarity
     window = min(7, *(side - (side % 2 == 0) for side in frame.shape[:2]))
-    return float(
-        structural_similarity(frame, clean, data_range=1.0, channel_axis=2, win_size=window)
-    )
+    return float(measure(frame, clean, data_range=1.0, channel_axis=2, win_size=window))

@@ -1,0 +1,334 @@
+"""Attacks the videos of a run on a Ray cluster: a replica of the victim per actor.
+
+Videos are handed out one by one, so a fast actor gets more. An actor that dies loses nothing: its
+videos go to another one, which replays their journals and asks only what is missing. Journals,
+clips and traces go to the run folder, so that has to be on a file system all nodes see.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import queue
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vidrobust.bench.plan import Plan
+from vidrobust.bench.record import RunFolder, VideoRecord
+from vidrobust.bench.worker import Done, InFlight, Worker
+from vidrobust.errors import ConfigError, ModelError, VidrobustError
+from vidrobust.protocols import Classifier, Remote
+from vidrobust.threat import ThreatModel
+from vidrobust.types import Video
+
+POLL = 1.0
+"""Seconds between looks at how far the actors have come."""
+
+
+def _ray() -> Any:
+    """The library; its own types are too narrow for how it is documented to be used.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    try:
+        return importlib.import_module("ray")
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "the executor 'ray' needs ray, which is not installed",
+            hint="pip install 'vidrobust[ray]'",
+        ) from None
+
+
+def _require_reachable(address: str | None) -> None:
+    """Knock at the door of a cluster: Ray itself would try for minutes.
+
+    Raises:
+        ConfigError: If nobody answers.
+    """
+    host, _, port = (address or "").rpartition("/")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise ConfigError(
+            f"no Ray cluster at {address!r}: {error.strerror or error}",
+            hint="start one with `ray start --head`, or leave --ray-address away",
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A video that an actor is attacking."""
+
+    key: str
+    queries: int
+    margin: float | None
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ray:
+    """The executor `ray`.
+
+    Args:
+        workers: Actors, each with a replica of the victim, on a GPU of its own where there are any.
+        address: A cluster to join, such as `auto` or `ray://host:10001`; None starts one here.
+        deaths: Actors that may die before the run gives up.
+    """
+
+    workers: int = 2
+    address: str | None = None
+    deaths: int = 10
+
+    def crew(
+        self,
+        plan: Plan,
+        threat: ThreatModel,
+        classifier: Classifier,
+        folder: RunFolder,
+        *,
+        max_batch: int,
+    ) -> RayCrew:
+        """Start or join the cluster.
+
+        Raises:
+            ConfigError: If Ray is not installed or not reachable, or the victim is remote: that is
+                asked by several threads already.
+        """
+        ray = _ray()
+        if isinstance(classifier, Remote):
+            raise ConfigError(
+                f"model {plan.model.name!r} fetches its answers from elsewhere",
+                hint="leave --executor away: it is asked concurrently already",
+            )
+        if not ray.is_initialized():
+            here = {"num_cpus": self.workers} if self.address is None else {}
+            _require_reachable(self.address)
+            try:
+                ray.init(
+                    address=self.address,
+                    include_dashboard=False if self.address is None else None,
+                    log_to_driver=False,
+                    logging_level="error",
+                    **here,
+                )
+            except (ConnectionError, ValueError) as error:
+                raise ConfigError(
+                    f"no Ray cluster at {self.address!r}: {error}",
+                    hint="start one with `ray start --head`, or leave --ray-address away",
+                ) from None
+        return RayCrew(plan, classifier, folder, max_batch, self)
+
+
+class Replica:
+    """What an actor holds: a replica of the victim, attacking what it is given."""
+
+    def __init__(
+        self, config: dict[str, Any], folder: str, cwd: str, max_batch: int, threads: int
+    ) -> None:
+        from vidrobust.bench.resolve import resolve
+        from vidrobust.plugin.manager import PluginHost
+
+        if Path(cwd).is_dir():
+            os.chdir(cwd)
+        torch.set_num_threads(threads)
+        plan = resolve(config, PluginHost())
+        classifier = plan.victim()
+        self._worker = Worker(
+            plan, plan.threat.build(), classifier, RunFolder(Path(folder)), max_batch
+        )
+        self._videos = {v.key: v for v in plan.source.build().videos(classifier.spec)}
+        self._inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._progress: list[Progress] = []
+
+    def process(self) -> int:
+        """The process that a test may kill."""
+        return os.getpid()
+
+    def give(self, key: str | None) -> None:
+        """Hand out a video; None says that there are no more."""
+        self._inbox.put(key)
+
+    def attack(self) -> Iterator[tuple[VideoRecord, Exception | None]]:
+        """Attack what is given until there is no more; journals are left to the runner."""
+        videos = (self._videos[key] for key in iter(self._inbox.get, None))
+        for done in self._worker.attack(videos, watch=self._watch):
+            yield done.record, done.error
+
+    def progress(self) -> list[Progress]:
+        """The videos in flight."""
+        return self._progress
+
+    def counts(self) -> tuple[int, int, int]:
+        """Clips seen, clips replayed, clips per forward pass."""
+        return self._worker.clips_seen, self._worker.replayed, self._worker.batch_size
+
+    def _watch(self, videos: Sequence[InFlight]) -> None:
+        self._progress = [Progress(v.key, v.queries, v.margin, tuple(v.notices)) for v in videos]
+
+
+@dataclass
+class _Hired:
+    """An actor, its stream of finished videos, and what it was given."""
+
+    actor: Any
+    stream: Any
+    keys: set[str] = field(default_factory=set)
+    dismissed: bool = False
+
+
+@dataclass
+class RayCrew:
+    """The actors of one run.
+
+    Args:
+        plan: The run; actors resolve its config again.
+        classifier: A replica in this process, for checks; attacks nothing.
+        folder: The run folder.
+        batch_size: Clips per forward pass.
+        settings: Workers and patience.
+    """
+
+    plan: Plan
+    classifier: Classifier
+    folder: RunFolder
+    batch_size: int
+    settings: Ray
+    clips_seen: int = 0
+    replayed: int = 0
+    _hired: list[_Hired] = field(default_factory=list, init=False)
+    _left: deque[str] = field(default_factory=deque, init=False)
+    _deaths: int = field(default=0, init=False)
+
+    def attack(
+        self,
+        videos: Iterable[Video],
+        *,
+        watch: Callable[[Sequence[InFlight]], None] | None = None,
+    ) -> Iterator[Done]:
+        """Attack videos on all actors; yields each as it finishes.
+
+        Raises:
+            ModelError: If actors keep dying.
+            VidrobustError: What an attack would raise in this process.
+        """
+        ray = _ray()
+        self._left = deque(video.key for video in videos)
+        wanted = min(self.settings.workers, len(self._left))
+        try:
+            while len(self._hired) < wanted:
+                self._hire()
+            while self._hired:
+                ready, _ = ray.wait([h.stream for h in self._hired], num_returns=1, timeout=POLL)
+                if not ready and watch is not None:
+                    watch(self._progress())
+                for hired in [h for h in self._hired if any(h.stream is r for r in ready)]:
+                    yield from self._receive(hired)
+        finally:
+            for hired in self._hired:
+                ray.kill(hired.actor)
+            self._hired.clear()
+
+    def processes(self) -> list[int]:
+        """Process ids of the actors."""
+        ray = _ray()
+        found: list[int] = ray.get([hired.actor.process.remote() for hired in self._hired])
+        return found
+
+    def _hire(self) -> None:
+        """Start an actor and give it its first videos: as many as it keeps in flight, and one."""
+        ray = _ray()
+        gpus = ray.cluster_resources().get("GPU", 0)
+        options: dict[str, Any] = {"num_cpus": 1, "max_concurrency": 4}
+        if gpus:
+            options["num_gpus"] = min(1.0, gpus / self.settings.workers)
+        threads = max(1, torch.get_num_threads() // self.settings.workers)
+        actor = (
+            ray.remote(Replica)
+            .options(**options)
+            .remote(
+                self.plan.config,
+                str(self.folder.path.resolve()),
+                os.getcwd(),
+                self.batch_size,
+                threads,
+            )
+        )
+        hired = _Hired(actor, actor.attack.options(num_returns="streaming").remote())
+        self._hired.append(hired)
+        share = -(-len(self._left) // max(1, self.settings.workers - len(self._hired) + 1))
+        for _ in range(min(self.plan.run.window + 1, share)):
+            self._give(hired)
+
+    def _give(self, hired: _Hired) -> None:
+        """One more video, or the news that there are no more."""
+        if self._left:
+            key = self._left.popleft()
+            hired.keys.add(key)
+            hired.actor.give.remote(key)
+        elif not hired.dismissed:
+            hired.dismissed = True
+            hired.actor.give.remote(None)
+
+    def _receive(self, hired: _Hired) -> Iterator[Done]:
+        """Take one finished video of an actor, or notice that it has ended or died."""
+        ray = _ray()
+        try:
+            record, error = ray.get(next(hired.stream))
+        except StopIteration:
+            self._settle(hired)
+            return
+        except ray.exceptions.RayActorError as death:
+            self._bury(hired, death)
+            return
+        except ray.exceptions.RayTaskError as failure:
+            cause = failure.cause
+            raise (cause if isinstance(cause, VidrobustError) else failure) from None
+        hired.keys.discard(record["key"])
+        journal = self.folder.journal_path(record["key"])
+        yield Done(record, error, lambda: journal.unlink(missing_ok=True))
+        self._give(hired)
+
+    def _settle(self, hired: _Hired) -> None:
+        """Add up what an actor saw that has nothing left to do, and let it go."""
+        ray = _ray()
+        seen, replayed, batch = ray.get(hired.actor.counts.remote())
+        self.clips_seen += seen
+        self.replayed += replayed
+        self.batch_size = min(self.batch_size, batch)
+        self._hired.remove(hired)
+        ray.kill(hired.actor)
+
+    def _bury(self, hired: _Hired, death: Exception) -> None:
+        """Give the videos of a dead actor to a new one.
+
+        What it saw is in the journals and counts as replayed; a batch without an answer is lost.
+        """
+        self._hired.remove(hired)
+        self._deaths += 1
+        if self._deaths > self.settings.deaths:
+            raise ModelError(
+                f"{self._deaths} Ray actors have died, the last one: {death}",
+                hint="look for memory or GPU trouble in Ray's logs; --resume goes on",
+            )
+        self._left.extendleft(sorted(hired.keys))
+        if self._left:
+            self._hire()
+
+    def _progress(self) -> list[InFlight]:
+        ray = _ray()
+        found: list[InFlight] = []
+        for hired in self._hired:
+            try:
+                found += ray.get(hired.actor.progress.remote(), timeout=POLL)
+            except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+                continue  # its end is noticed where its videos are received
+        return found
