@@ -40,7 +40,7 @@ docs: $(VENV)/.everything ## Regenerate the reference pages and build the site i
 	$(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.runtime ## Run every benchmark; results go to benchmarks/results
-	for script in overhead scheduler memory noise_table; do \
+	for script in overhead scheduler memory service noise_table; do \
 		(cd benchmarks && ../$(BIN)/python $$script.py) || exit 1; \
 	done
 

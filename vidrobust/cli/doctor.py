@@ -42,7 +42,7 @@ def doctor(
 
     A model is examined for determinism, dependence on the batch, kind, range and resolution of its
     scores, labels and accuracy on a few clips, swapped colours, wrong value range, axes mixed up,
-    and speed. Exits with 1 if anything failed. A service is sent some 150 clips.
+    and speed. Exits with 1 if anything failed. A service is sent some 230 clips.
     """
     from vidrobust.bench.doctor import examine_installation
 

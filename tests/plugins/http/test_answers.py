@@ -6,6 +6,7 @@ import pytest
 import torch
 from vidrobust_http.schema import Schema
 
+from vidrobust.bench.doctor_model import examine_model
 from vidrobust.engine import Subject, solve
 from vidrobust.errors import ConfigError, ModelError
 from vidrobust.plugin.manager import PluginHost
@@ -138,3 +139,16 @@ def test_the_label_stays_the_label_when_its_score_is_small():
 def test_an_answer_that_does_not_fit_is_an_error_and_never_a_guess(shows, answer, words):
     with pytest.raises(ModelError, match=words):
         Schema(CLASSES, Access(shows)).read(answer)
+
+
+def test_the_doctor_examines_a_service_and_does_not_time_what_may_cost(behind, ask):
+    one = behind(digits=3)
+    model = ask(one.url, price=0.5)
+    labels = [one.victim.label(clip) for clip in one.clips(6)]
+
+    found = {f["name"]: f for f in examine_model(model, one.clips(6), labels)}
+
+    assert found["clips per second"]["detail"].startswith("not timed, a service may cost: requests")
+    assert found["model range"]["status"] == "ok"  # what lies outside [0, 1] it refuses
+    assert found["resolution"]["detail"] == "scores are rounded to 3 decimals"
+    assert one.service.answered == model.usage()["paid"] < 250
