@@ -28,7 +28,7 @@ class LineSearch:
     The step is doubled while the boundary comes nearer, at most `tries` times; if it never did, it
     is quartered until it does. A step that brings nothing costs one query, one that does a search.
     The step is kept for the next point; once it is below `smallest` it begins anew, and `on_small`
-    is called.
+    is called. The distance of every point goes to the trace.
 
     Args:
         step_size: First step, `alpha`; in parts of the distance, the gradient being what it is.
@@ -80,6 +80,7 @@ class LineSearch:
             self.step_size = self.restart
             self.on_small()
         self.distance = objective.distance(best)
+        task.note({"distance": self.distance})
         return best
 
     def feedback(self, loss: float | None) -> None:
