@@ -119,7 +119,9 @@ def config() -> str:
     titles = {"threat-models": "[threat]", "attacks": "[attack]", "models": "[model]"}
     titles |= {"sources": "[source]", "estimators": "[attack.estimator]"}
     titles |= {"reducers": "[attack.reducer]", "features": "[attack.reducer.features]"}
-    kinds = ("models", "sources", "threat-models", "attacks", "estimators", "reducers", "features")
+    titles |= {"refiners": "[refine]"}
+    kinds = ("models", "sources", "threat-models", "attacks", "refiners")
+    kinds += ("estimators", "reducers", "features")
     for kind in kinds:
         assert kind in KINDS
         lines += ["", f"## `{titles[kind]}`"]
