@@ -18,8 +18,8 @@ from vidrobust.testing import LinearVictim
 class Behind:
     """A victim, the service in front of it, and the server of both."""
 
-    def __init__(self, script: Callable[[int], str | None] | None = None, **options) -> None:
-        self.victim = LinearVictim(classes=5, scale=20)
+    def __init__(self, script: Callable[[int], str | None] | None = None, scale=20.0, **options):
+        self.victim = LinearVictim(classes=5, scale=scale)
         self.service = Service(self.victim, **options)
         self.faults = Faults(self.service.application(), script)
         self.server = Running(self.faults)

@@ -142,7 +142,7 @@ def test_an_answer_that_does_not_fit_is_an_error_and_never_a_guess(shows, answer
 
 
 def test_the_doctor_examines_a_service_and_does_not_time_what_may_cost(behind, ask):
-    one = behind(digits=3)
+    one = behind(digits=3, scale=3.0)
     model = ask(one.url, price=0.5)
     labels = [one.victim.label(clip) for clip in one.clips(6)]
 
