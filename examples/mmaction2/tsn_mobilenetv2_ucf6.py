@@ -26,7 +26,7 @@ train_pipeline = [
     {"type": "DecordDecode"},
     {"type": "Resize", "scale": (-1, 128)},
     {"type": "RandomResizedCrop", "area_range": (0.5, 1.0)},
-    {"type": "Resize", "scale": (112, 112), "keep_ratio": False},
+    {"type": "Resize", "scale": (128, 128), "keep_ratio": False},
     {"type": "Flip", "flip_ratio": 0.5},
     {"type": "FormatShape", "input_format": "NCHW"},
     {"type": "PackActionInputs"},
@@ -42,7 +42,7 @@ test_pipeline = [
     },
     {"type": "DecordDecode"},
     {"type": "Resize", "scale": (-1, 128)},
-    {"type": "CenterCrop", "crop_size": 112},
+    {"type": "CenterCrop", "crop_size": 128},
     {"type": "FormatShape", "input_format": "NCHW"},
     {"type": "PackActionInputs"},
 ]

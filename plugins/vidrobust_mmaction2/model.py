@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from vidrobust_torch.checkpoint import load_weights
-from vidrobust_torch.classifier import TorchClassifier
+from vidrobust_torch.classifier import TorchClassifier, find_device
 from vidrobust_torch.model import read_classes
 
 from vidrobust.errors import ConfigError, ModelError
@@ -65,6 +65,8 @@ def mmaction2(
     recogniser = build(settings)
     if weights is not None:
         load_weights(recogniser, read_state(Path(weights)), Path(weights), extra=True)
+    # MMEngine's own `to` also tells the data preprocessor where clips have to go.
+    recogniser.to(find_device(device))
     probabilities = settle_average(recogniser)
     count = int(recogniser.cls_head.num_classes)
     spec, door = fit(pipeline, recogniser, read_classes(classes or count), frames, width)

@@ -66,7 +66,8 @@ class Recogniser(nn.Module):
             clips = clips[:, self._positions]
         if self._volumes:
             clips = clips.unflatten(1, (-1, self._clip_len)).transpose(2, 3)
-        return torch.cat([self._cut(clips, crop) for crop in self._crops], dim=1)
+        parts = [self._cut(clips, crop) for crop in self._crops]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _cut(self, clips: Tensor, crop: Crop) -> Tensor:
         rows = slice(crop.y, crop.y + self._height)

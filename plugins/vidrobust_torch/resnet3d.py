@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 Shortcut: TypeAlias = Literal["A", "B"]
 
@@ -29,8 +29,7 @@ class PadChannels(nn.Module):
         """Maps `(k, outputs, t', h', w')` of maps `(k, c, t, h, w)`."""
         step = self.stride
         kept = maps[:, :, ::step, ::step, ::step]
-        zeros = kept.new_zeros((len(kept), self.outputs - kept.shape[1], *kept.shape[2:]))
-        return torch.cat([kept, zeros], dim=1)
+        return functional.pad(kept, (0, 0, 0, 0, 0, 0, 0, self.outputs - kept.shape[1]))
 
 
 def shortcut(inputs: int, outputs: int, *, stride: int, kind: Shortcut) -> nn.Module | None:
