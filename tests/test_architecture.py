@@ -18,6 +18,7 @@ LONGEST = 350
 FLOORS = {
     "errors": 0,
     "types": 0,
+    "capabilities": 0,
     "protocols": 0,
     "video": 1,
     "plugin": 1,
@@ -35,7 +36,12 @@ FLOORS = {
 }
 """The floor of every module of the core; those on one floor do not import each other."""
 
-FLOOR_ZERO = {"errors": set(), "types": set(), "protocols": {"types"}}
+FLOOR_ZERO = {
+    "errors": set(),
+    "types": set(),
+    "capabilities": {"types"},
+    "protocols": {"types", "capabilities"},
+}
 """What a module of floor 0 may import of the others there."""
 
 FOR_PLUGINS = 4

@@ -18,7 +18,7 @@ from vidrobust.cli import main as door
 from vidrobust.cli.main import cli, main
 from vidrobust.plugin import Entry, hookimpl, hookspecs
 from vidrobust.plugin.manager import PluginHost
-from vidrobust.protocols import Objective, Subspace, Task
+from vidrobust.protocols import Classifier, Objective, Subspace, Task
 from vidrobust.subspaces import Pixels, Rows
 from vidrobust.testing import LinearVictim
 from vidrobust.threat import Linf, ThreatModel
@@ -80,6 +80,29 @@ class Halve:
         yield Query(torch.lerp(task.clean, clip, 0.5)[None], "candidate")
 
 
+class Shy:
+    """A classifier that answers nothing."""
+
+    refusal = "refuse"
+    remembers = False
+
+    def __init__(self, inner: Classifier) -> None:
+        self.inner, self.spec, self.device = inner, inner.spec, inner.device
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        return torch.full((len(clips), len(self.spec.classes)), torch.nan)
+
+    def forget(self) -> None:
+        pass
+
+
+class Silence:
+    """A defence that answers nothing."""
+
+    def wrap(self, classifier: Classifier) -> Classifier:
+        return Shy(classifier)
+
+
 @dataclass
 class Shrug:
     """An attack that asks the clean clip again and gives up."""
@@ -109,7 +132,7 @@ def strict() -> ThreatModel:
 
 
 class Everything:
-    """A plugin that implements all nine hooks."""
+    """A plugin that implements every hook."""
 
     def __init__(self) -> None:
         self.done: list[tuple[str, str]] = []
@@ -141,6 +164,10 @@ class Everything:
     @hookimpl
     def vidrobust_models(self) -> Iterable[Entry]:
         yield Entry("toy", toy_model, "a linear victim")
+
+    @hookimpl
+    def vidrobust_defences(self) -> Iterable[Entry]:
+        yield Entry("silence", Silence, "answers nothing")
 
     @hookimpl
     def vidrobust_sources(self) -> Iterable[Entry]:
@@ -235,6 +262,15 @@ def test_vidrobust_refiners_follow_an_attack_that_succeeded(host, tmp_path):
     assert manifest["components"]["refine"]["name"] == "halve"
     assert [record["status"] for record in records] == ["success"] * 2
     assert all(r["queries"] == r["queries_to_success"] + 1 for r in records)
+
+
+def test_vidrobust_defences_stand_before_the_model(host, tmp_path):
+    manifest, records = run(host, tmp_path / "run", "defence.use=silence")
+
+    assert manifest["components"]["defence"]["plugin"] == "everything"
+    assert [(r["status"], r["clean_label"], r["refused"]) for r in records] == [
+        ("misclassified", -1, 1)
+    ] * 2
 
 
 def test_vidrobust_commands_adds_a_command(host, monkeypatch, capsys):

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from vidrobust.capabilities import Guarded as Guarded
+from vidrobust.capabilities import Remote as Remote
 from vidrobust.types import Access, ClipBatch, ClipSpec, Features, Goal, Queries, Response, Video
 
 Measure: TypeAlias = Literal["mean-abs", "constraint"]
@@ -42,38 +43,15 @@ class Classifier(Protocol):
 
 
 @runtime_checkable
-class Remote(Protocol):
-    """What a `Classifier` is besides, where answers are fetched from elsewhere and may cost money:
-    it is not asked for calibration or padding, and no access is granted that it does not give.
-    """
+class Defence(Protocol):
+    """Protects a threat model: changes what it sees, retrains it, or watches its queries."""
 
-    @property
-    def shows(self) -> Access:
-        """What its answers carry; the rest of the scores is filled up."""
-        ...
+    def wrap(self, classifier: Classifier) -> Classifier:
+        """The defended model, with the same classes; a `Guarded` one where it may refuse.
 
-    @property
-    def top_k(self) -> int:
-        """How many classes an answer shows under `Access.TOP_K`."""
-        ...
-
-    @property
-    def batch(self) -> int:
-        """Clips per call that it handles best."""
-        ...
-
-    def keep(self, folder: Path) -> None:
-        """Write every answer into `folder` before it is used, and use those that a killed process
-        left there.
+        Raises:
+            ConfigError: If it cannot protect this model.
         """
-        ...
-
-    def settle(self) -> None:
-        """Drop the kept answers: every video has its record."""
-        ...
-
-    def usage(self) -> dict[str, float]:
-        """What was used: requests, money."""
         ...
 
 

@@ -19,6 +19,14 @@ R = TypeVar("R")
 
 Role: TypeAlias = Literal["probe", "candidate"]
 
+REFUSED = -1
+"""In place of a label: the model did not answer this clip."""
+
+BARRED = -2
+"""In place of a label: the model did not answer, and will answer no more; ends the attack when it
+meets a candidate.
+"""
+
 
 class Access(StrEnum):
     """What the threat model shows of an answer, from least to most."""
@@ -92,9 +100,12 @@ class Response:
     """What the threat model lets an attack see of its answers.
 
     Args:
-        labels: `(k,)` int64, the top-1 class of each clip.
+        labels: `(k,)` int64, the top-1 class of each clip; `REFUSED` or `BARRED` where a defended
+            model did not answer.
         scores: `(k, n)` float32 probabilities; None under `Access.LABEL`. Under `TOP_1` and `TOP_K`
             the hidden classes share the remaining mass evenly, which is all an attacker can infer.
+            A refused clip has none: NaN in the oracle's answer, and an attack is given those of the
+            clean clip instead (decision 0026).
     """
 
     labels: Tensor
@@ -102,6 +113,11 @@ class Response:
 
     def __len__(self) -> int:
         return self.labels.shape[0]
+
+    @property
+    def refused(self) -> Tensor:
+        """`(k,)` bool: which clips the model did not answer."""
+        return self.labels < 0
 
 
 Queries: TypeAlias = Generator[Query, Response, R]
@@ -115,8 +131,8 @@ class Untargeted:
     label: int
 
     def met(self, labels: Tensor) -> Tensor:
-        """`(k,)` bool: which of the top-1 `labels` `(k,)` reach the goal."""
-        return labels != self.label
+        """`(k,)` bool: which of the top-1 `labels` `(k,)` reach the goal; a refusal does not."""
+        return (labels != self.label) & (labels >= 0)
 
     def margin(self, scores: Tensor) -> Tensor:
         """`(k,)`: score of the label minus the best other score; negative once the goal is met."""

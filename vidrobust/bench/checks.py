@@ -9,6 +9,7 @@ import torch
 
 from vidrobust.bench.record import Check, RunFolder, VideoRecord
 from vidrobust.protocols import Classifier
+from vidrobust.threat.refusals import forget, labels_of
 
 
 def check_count(clips_seen: int, replayed: int, records: list[VideoRecord]) -> Check:
@@ -35,7 +36,8 @@ def recheck_clips(
     for record in stored:
         _, adversarial = folder.load_clip(record)
         clips = torch.stack([adversarial, adversarial])
-        labels = classifier(clips.to(classifier.device)).argmax(dim=1).tolist()
+        forget(classifier)
+        labels = labels_of(classifier, classifier(clips.to(classifier.device))).tolist()
         repeated += labels[0] == labels[1]
         fooled += labels[0] == record["adversarial_label"]
     checks = [

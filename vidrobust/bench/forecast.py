@@ -51,7 +51,8 @@ def forecast(suite: Suite, host: PluginHost) -> Iterator[Forecast]:
     """
     models: dict[str, _Model | VidrobustError] = {}
     for cell, plan in list(suite.plans(host)):
-        key = json.dumps(plan.config["model"], sort_keys=True, default=str)
+        victim = [plan.config["model"], plan.config.get("defence")]
+        key = json.dumps(victim, sort_keys=True, default=str)
         if key not in models:
             models[key] = _measure(plan)
         model = models[key]
@@ -89,7 +90,7 @@ def _measure(plan: Plan) -> _Model | VidrobustError:
     import torch
 
     try:
-        classifier: Classifier = plan.model.build()
+        classifier = plan.victim()
         price = getattr(classifier, "price_per_query", None)
         if price is not None:
             return _Model(classifier, float(getattr(classifier, "rate", None) or 1.0), price)

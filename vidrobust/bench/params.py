@@ -28,6 +28,7 @@ SLOTS: Mapping[str, str] = {
     "DimensionReducer": "reducers",
     "FrameFeatures": "features",
     "Classifier": "models",
+    "Defence": "defences",
     "Source": "sources",
     "Attack": "attacks",
     "Refiner": "refiners",

@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from annotated_types import Ge
 from vidrobust.bench.params import operational
 from vidrobust.errors import ConfigError, ContractError, PluginError, VidrobustError
 from vidrobust.plugin.manager import Provided
+from vidrobust.protocols import Classifier, Remote
 
 _CONTRACTS: Mapping[str, str] = {
     "attacks": "Attack",
@@ -29,6 +30,7 @@ _CONTRACTS: Mapping[str, str] = {
     "reducers": "DimensionReducer",
     "features": "FrameFeatures",
     "models": "Classifier",
+    "defences": "Defence",
     "sources": "Source",
 }
 _IRRELEVANT = frozenset({"out", "limit", "window", "max_batch", "clips", "journal", "checks"})
@@ -183,6 +185,7 @@ class Plan:
         threat: The threat model's factory.
         attack: The attack's factory.
         refine: The factory of the refiner that follows it; None stops at the first success.
+        defences: Factories of the victim's defences, the innermost first.
     """
 
     config: dict[str, Any]
@@ -192,6 +195,16 @@ class Plan:
     threat: Built
     attack: Built
     refine: Built | None = None
+    defences: tuple[Built, ...] = ()
+
+    def victim(self) -> Classifier:
+        """A fresh model behind its defences; the last of them meets a query first.
+
+        Raises:
+            ConfigError: If a defence cannot protect this model.
+            ModelError: If the model cannot be built.
+        """
+        return defended(self.model.build(), self.defences)
 
     @property
     def stages(self) -> tuple[Built, ...]:
@@ -201,11 +214,39 @@ class Plan:
     def components(self) -> dict[str, dict[str, str]]:
         """Every component a plugin provides, by its path: `attack`, `attack.estimator`, ..."""
         found = {}
-        for top in (self.model, self.source, self.threat, *self.stages):
+        for top in (self.model, *self.defences, self.source, self.threat, *self.stages):
             for built in _walk(top):
                 if built.provided is not None:
                     found[built.path] = built.component()
         return found
+
+
+def defended(classifier: Classifier, defences: Iterable[Built]) -> Classifier:
+    """A model behind defences, the innermost first.
+
+    Raises:
+        ConfigError: If one cannot protect it, or answers are fetched from elsewhere: calls to a
+            service are counted where they are made.
+        ContractError: If what one gives is no classifier of the same clips and classes.
+    """
+    for built in defences:
+        if isinstance(classifier, Remote):
+            raise ConfigError(
+                f"{built.path}: {built.name!r} cannot stand before a model that is asked over a "
+                "network",
+                hint="defend it where it is served",
+            )
+        inner, classifier = classifier, built.build().wrap(classifier)
+        same = isinstance(classifier, Classifier) and (
+            classifier.spec.shape == inner.spec.shape
+            and classifier.spec.classes == inner.spec.classes
+        )
+        if not same:
+            raise ContractError(
+                f"{built.path}: {built.name!r} gave no classifier of the same clips and classes",
+                hint="see vidrobust.protocols.Defence",
+            )
+    return classifier
 
 
 def _walk(built: Built) -> Iterator[Built]:

@@ -1,5 +1,4 @@
-"""What a run leaves behind: `run.json` (the manifest), `videos.jsonl` (one line per video),
-`clips/`.
+"""What a run leaves behind: `run.json` (the manifest), `videos.jsonl` (a line per video), `clips/`.
 
 Reports are pure functions of these files. Numbers are numbers, times are seconds and ISO 8601 in
 UTC.
@@ -24,13 +23,11 @@ VIDEO_SCHEMA = "vidrobust.video/1"
 LOCK = ".lock"
 """File in a run folder that a working process holds."""
 
-Status: TypeAlias = Literal["success", "exhausted", "gave_up", "misclassified", "error"]
+Status: TypeAlias = Literal["success", "exhausted", "gave_up", "detected", "misclassified", "error"]
 
 
 class Distance(TypedDict):
-    """How far the stored clip is from the clean one; pixel values in [0, 1] unless the name
-    says 255.
-    """
+    """How far the stored clip is from the clean one; pixels in [0, 1] unless the name says 255."""
 
     linf: float
     """Largest absolute change."""
@@ -58,7 +55,7 @@ class VideoRecord(TypedDict):
     label: int
     """The attacked class: the true one, or the model's own answer where the source knows none."""
     clean_label: int | None
-    """The model's answer to the clean clip."""
+    """The model's answer to the clean clip; -1 where it refused one."""
     target: int | None
     status: Status
     queries: int
@@ -76,6 +73,10 @@ class VideoRecord(TypedDict):
     clip: str | None
     """Where the clip is stored, relative to the run folder."""
     error: str | None
+    refused: NotRequired[int]
+    """Queries that a defended model refused; left out where there were none."""
+    queries_to_refusal: NotRequired[int]
+    """As `queries`, at the first of them."""
 
 
 class Check(TypedDict):
@@ -99,9 +100,7 @@ class RunSession(TypedDict):
     clips_outside_budget: int | None
     """Clips of calibration and self-checks: no queries of any attack."""
     service: NotRequired[dict[str, float]]
-    """Of a remote model: requests sent and repeated; answers paid and money spent so far by the
-    run.
-    """
+    """Of a remote model: requests sent and repeated; answers and money paid so far by the run."""
 
 
 class RunManifest(TypedDict):

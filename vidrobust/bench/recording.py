@@ -26,7 +26,7 @@ def finished_record(session: Session, path: str | None, clip: str | None) -> Vid
     distance = None
     if outcome.attacked and outcome.clip is not None:
         distance = measure(outcome.clip, subject.clean)
-    return VideoRecord(
+    record = VideoRecord(
         schema=VIDEO_SCHEMA,
         key=subject.key,
         sha256=hashlib.sha256(subject.clean.cpu().numpy().tobytes()).hexdigest(),
@@ -46,6 +46,10 @@ def finished_record(session: Session, path: str | None, clip: str | None) -> Vid
         clip=clip,
         error=outcome.error,
     )
+    if outcome.queries_to_refusal is not None:
+        record["refused"] = outcome.refused
+        record["queries_to_refusal"] = outcome.queries_to_refusal
+    return record
 
 
 def failed_record(video: Video, seed: int, error: Exception) -> VideoRecord:

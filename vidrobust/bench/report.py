@@ -36,6 +36,7 @@ class Row:
     Args:
         run: What tells it apart: the folder's name, or its path where two have one name.
         model: Name of the victim.
+        defence: Names of its defences, the innermost first; empty where it has none.
         source: Name of the source.
         attack: Name of the attack, and of the parts the config replaced.
         goal: `untargeted` or `targeted`, where the threat model says.
@@ -54,6 +55,12 @@ class Row:
     forwards_per_query: int
     finished: bool
     summary: Summary
+    defence: str = ""
+
+    @property
+    def victim(self) -> str:
+        """`zoo/c3d`, or `zoo/c3d + pgd-at, advit`."""
+        return f"{self.model} + {self.defence}" if self.defence else self.model
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -99,6 +106,7 @@ def read_row(folder: Path, *, name: str = "") -> Row:
         forwards_per_query=manifest.get("environment", {}).get("forwards_per_query", 1),
         finished=manifest["finished"] is not None,
         summary=summarise(run.records(), manifest["budget"]),
+        defence=", ".join(str(table.get("use", "?")) for table in defence_tables(config)),
     )
 
 
@@ -148,7 +156,7 @@ def interval(estimate: Estimate, metric: Metric) -> str:
 
 
 def _one_run(row: Row) -> Table:
-    table = _new_table(f"{row.run}: {row.attack} on {row.model}, {_population(row)}")
+    table = _new_table(f"{row.run}: {row.attack} on {row.victim}, {_population(row)}")
     for heading in ("metric", "value", "95 % interval", "over", "meaning"):
         right = heading in ("value", "95 % interval", "over")
         table.add_column(heading, justify="right" if right else "left", no_wrap=right)
@@ -173,7 +181,7 @@ def _many_runs(rows: Sequence[Row]) -> Table:
     for row in rows:
         estimates = [(row.summary.estimate(metric), metric) for metric in SHOWN]
         cells = [f"{number(e.value, m)}\n{_range(e, m)}" for e, m in estimates]
-        name = f"{row.run}\n{row.attack} on {row.model}"
+        name = f"{row.run}\n{row.attack} on {row.victim}"
         table.add_row(name, str(row.summary.attacked), *cells)
     return table
 
@@ -209,7 +217,7 @@ def _headings() -> list[str]:
 
 
 def _cells(row: Row) -> list[str]:
-    cells = [row.run, row.model, row.attack, str(row.summary.attacked)]
+    cells = [row.run, row.victim, row.attack, str(row.summary.attacked)]
     for metric in SHOWN:
         estimate = row.summary.estimate(metric)
         cells.append(f"{number(estimate.value, metric)} {interval(estimate, metric)}".strip())
@@ -244,7 +252,7 @@ def _latex(rows: Sequence[Row]) -> str:
 
 def _csv(rows: Sequence[Row]) -> str:
     buffer = io.StringIO()
-    plain = ["run", "model", "source", "attack", "goal", "budget", "videos", "attacked"]
+    plain = ["run", "model", "defence", "source", "attack", "goal", "budget", "videos", "attacked"]
     names = [name for metric in METRICS for name, _ in _spread(metric, None)]
     writer = csv.DictWriter(buffer, [*plain, *names], lineterminator="\n")
     writer.writeheader()
@@ -265,6 +273,12 @@ def _spread(metric: Metric, estimate: Estimate | None) -> Iterator[tuple[str, fl
 
 def _used(config: Mapping[str, Any], table: str) -> str:
     return str(config.get(table, {}).get("use", "?"))
+
+
+def defence_tables(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The defences of a resolved config, the innermost first."""
+    value = config.get("defence", [])
+    return [value] if isinstance(value, Mapping) else list(value)
 
 
 def _attack(config: Mapping[str, Any]) -> str:

@@ -27,6 +27,9 @@ TABLES: Mapping[str, Kind] = {
 OPTIONAL: Mapping[str, Kind] = {"refine": "refiners"}
 """Tables that may be missing; `use = "none"` takes one back that a file or a base has."""
 
+DEFENCE = "defence"
+"""The table that may be missing, and may be a list: defences, the innermost first."""
+
 NONE = "none"
 
 DEFAULT_USE: Mapping[str, str] = {"threat": "standard"}
@@ -44,12 +47,12 @@ def resolve(config: Mapping[str, Any], host: PluginHost) -> Plan:
         ConfigError: For the first thing that is wrong, with its dotted path.
         PluginError: If an entry cannot be loaded, or two distributions offer one name.
     """
-    known = ["run", *TABLES, *OPTIONAL]
+    known = ["run", *TABLES, *OPTIONAL, DEFENCE]
     for name, table in config.items():
         if name not in known:
             hint = suggestion(name, known) or f"the tables are {', '.join(known)}"
             raise ConfigError(f"{name}: there is no such table", hint=hint)
-        if not isinstance(table, Mapping):
+        if not isinstance(table, Mapping) and name != DEFENCE:
             raise ConfigError(f"{name}: expected a table, got {describe(table)}")
     options, resolved = _keywords(config.get("run", {}), parameters(RunOptions), "run", host)
     filled: dict[str, Any] = {"run": resolved}
@@ -58,7 +61,37 @@ def resolve(config: Mapping[str, Any], host: PluginHost) -> Plan:
     for name, kind in {**TABLES, **wanted}.items():
         table = {"use": DEFAULT_USE[name]} if name in DEFAULT_USE else {}
         parts[name], filled[name] = _component({**table, **config.get(name, {})}, kind, name, host)
-    return Plan(filled, RunOptions(**options), **parts)
+    defences, written = resolve_defences(config.get(DEFENCE), host)
+    if defences:
+        filled[DEFENCE] = written
+    return Plan(filled, RunOptions(**options), **parts, defences=defences)
+
+
+def resolve_defences(
+    value: object, host: PluginHost
+) -> tuple[tuple[Built, ...], dict[str, Any] | list[dict[str, Any]]]:
+    """Check the table `[defence]`, or a list of such tables; builds nothing.
+
+    Args:
+        value: As the config has it; None and `use = "none"` are no defence.
+        host: Finds the entries named by `use`.
+
+    Returns:
+        The defences, the innermost first, and the same with defaults filled in, in the form given.
+
+    Raises:
+        ConfigError: For the first thing that is wrong, with its dotted path.
+    """
+    several = isinstance(value, list)
+    tables = value if isinstance(value, list) else [] if value is None else [value]
+    pairs = []
+    for index, item in enumerate(tables):
+        path = f"{DEFENCE}[{index}]" if several else DEFENCE
+        table = _table(item, "defences", path)
+        if table.get("use") != NONE:
+            pairs.append(_component(table, "defences", path, host))
+    written = [table for _, table in pairs]
+    return tuple(built for built, _ in pairs), written if several or not written else written[0]
 
 
 def resolve_table(table: Mapping[str, Any], name: str, host: PluginHost) -> Built:

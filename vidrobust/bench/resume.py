@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vidrobust.bench.plan import Plan, config_digest
 from vidrobust.bench.record import RunManifest
 from vidrobust.bench.resolve import resolve
 from vidrobust.errors import ConfigError, VidrobustError
 from vidrobust.plugin.manager import PluginHost
+
+_ADVICE = "give the old config, or another --out"
 
 
 def require_same_config(manifest: RunManifest, plan: Plan, host: PluginHost, where: object) -> None:
@@ -40,10 +44,14 @@ def _difference(manifest: RunManifest, plan: Plan) -> str:
     old, new = manifest["config"], plan.config
     for table in sorted(set(old) | set(new)):
         before, after = old.get(table, {}), new.get(table, {})
+        if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+            if before == after:
+                continue
+            return f"{table} was {before!r} and is now {after!r}; {_ADVICE}"
         for key in sorted(set(before) | set(after)):
             if before.get(key) != after.get(key):
                 return (
                     f"{table}.{key} was {before.get(key)!r} and is now {after.get(key)!r}; "
-                    "give the old config, or another --out"
+                    f"{_ADVICE}"
                 )
     return "the versions of its parts differ; choose another --out"

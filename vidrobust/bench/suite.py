@@ -2,7 +2,8 @@
 
 A suite is a TOML file. Its tables `run` and `threat` hold what all runs share; each table under
 `models`, `sources` and `attacks` is what `[model]`, `[source]` and `[attack]` of a run would be;
-each under `goals` is laid over `[threat]` (`run` inside it over `[run]`).
+each under `goals` is laid over `[threat]` (`run` inside it over `[run]`). `defence` in a table of
+`models` is the table, or the list of tables, `defence` of a run.
 """
 
 from __future__ import annotations
@@ -165,6 +166,8 @@ def _cells(tables: Mapping[str, Any]) -> Iterator[Cell]:
         config = merge(config, {"threat": overlay})
         for axis, single in AXES.items():
             config[single] = dict(tables[axis][names[single]])
+        if "defence" in config["model"]:
+            config["defence"] = config["model"].pop("defence")
         yield Cell(**names, seed=seed, config=config)
 
 

@@ -58,16 +58,21 @@ def _rebuild(
 ) -> tuple[Classifier, Constraint]:
     """The model and the constraint of a recorded config."""
     from vidrobust.bench.config import load_config
-    from vidrobust.bench.resolve import DEFAULT_USE, resolve_table
+    from vidrobust.bench.plan import defended
+    from vidrobust.bench.resolve import DEFAULT_USE, resolve_defences, resolve_table
     from vidrobust.errors import ConfigError
 
     for text in overrides:
-        if text.strip().partition(".")[0] not in ("model", "threat"):
-            raise ConfigError(f"--set {text}: verify needs the tables model and threat only")
+        if text.strip().partition(".")[0] not in ("model", "defence", "threat"):
+            raise ConfigError(
+                f"--set {text}: verify needs the tables model, defence and threat only"
+            )
     tables = load_config(None, overrides, base=config)
     threat = {"use": DEFAULT_USE["threat"], **tables.get("threat", {})}
     built = resolve_table(tables.get("model", {}), "model", app.host)
-    return built.build(), resolve_table(threat, "threat", app.host).build().constraint
+    defences, _ = resolve_defences(tables.get("defence"), app.host)
+    victim = defended(built.build(), defences)
+    return victim, resolve_table(threat, "threat", app.host).build().constraint
 
 
 def _table(rows: list[VerifyRow], summary: VerifySummary) -> Table:

@@ -7,9 +7,11 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-from vidrobust.types import ClipSpec
+from vidrobust.types import ClipSpec, Response
 
-Status: TypeAlias = Literal["running", "success", "exhausted", "gave_up", "misclassified", "error"]
+Status: TypeAlias = Literal[
+    "running", "success", "exhausted", "gave_up", "detected", "misclassified", "error"
+]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Outcome:
         target: The target class of a targeted goal.
         clip: The smallest adversarial clip, or the last candidate where there is none.
         distance: Of `clip`, by the constraint; only on success.
+        refused: Queries that a defended model did not answer; charged like others.
+        queries_to_refusal: As `queries`, at the first of them.
         error: Why the session failed.
         exception: The exception behind `error`.
     """
@@ -62,8 +66,17 @@ class Outcome:
     target: int | None = None
     clip: Tensor | None = None
     distance: float | None = None
+    refused: int = 0
+    queries_to_refusal: int | None = None
     error: str | None = None
     exception: Exception | None = field(default=None, repr=False)
+
+    def note_refusals(self, answer: Response) -> None:
+        """Count the refusals of an answer whose clips are charged already."""
+        refused = answer.refused.nonzero()[:, 0].tolist()
+        if refused and self.queries_to_refusal is None:
+            self.queries_to_refusal = self.queries - len(answer) + refused[0] + 1
+        self.refused += len(refused)
 
     @property
     def attacked(self) -> bool:

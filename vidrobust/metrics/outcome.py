@@ -17,7 +17,7 @@ Record: TypeAlias = Mapping[str, Any]
 
 CONFIDENCE = 0.95
 RESAMPLES = 9_999
-ATTACKED = ("success", "exhausted", "gave_up")
+ATTACKED = ("success", "exhausted", "gave_up", "detected")
 STATUSES = (*ATTACKED, "misclassified", "error")
 
 

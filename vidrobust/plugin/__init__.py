@@ -24,6 +24,7 @@ Kind: TypeAlias = Literal[
     "reducers",
     "features",
     "models",
+    "defences",
     "sources",
     "threat-models",
 ]
@@ -34,6 +35,7 @@ KINDS: tuple[Kind, ...] = (
     "reducers",
     "features",
     "models",
+    "defences",
     "sources",
     "threat-models",
 )

@@ -1,4 +1,4 @@
-"""The ten hooks a plugin may implement. The first eight yield `Entry` values; see `Entry` for an
+"""The eleven hooks a plugin may implement. The first nine yield `Entry` values; see `Entry` for an
 example.
 
 Within API 1 hooks only grow: a new hook or a new argument is a minor change, anything else waits
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import click
 
     from vidrobust.bench.record import RunManifest, VideoRecord
+    from vidrobust.metrics.outcome import Summary
     from vidrobust.plugin import Entry
 
 hookspec = pluggy.HookspecMarker("vidrobust")
@@ -66,6 +67,12 @@ def vidrobust_models() -> Iterable[Entry]:
 
 
 @hookspec
+def vidrobust_defences() -> Iterable[Entry]:
+    """Offer defences: factories that return a `vidrobust.protocols.Defence`."""
+    return ()
+
+
+@hookspec
 def vidrobust_sources() -> Iterable[Entry]:
     """Offer video sources: factories that return a `vidrobust.protocols.Source`."""
     return ()
@@ -79,3 +86,8 @@ def vidrobust_commands(cli: click.Group) -> None:
 @hookspec
 def vidrobust_video_done(record: VideoRecord, run: RunManifest) -> None:
     """Observe a finished video; called after its line is written to `videos.jsonl`."""
+
+
+@hookspec
+def vidrobust_run_done(run: RunManifest, summary: Summary) -> None:
+    """Observe a finished run and what it came to; called once, when its last video is written."""

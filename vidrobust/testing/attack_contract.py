@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vidrobust.engine import Outcome, Session, Subject, drive, solve
 from vidrobust.protocols import Attack
-from vidrobust.testing.toy import LinearVictim
+from vidrobust.testing.toy import LinearVictim, ShyVictim
 from vidrobust.threat import Linf, Oracle, ThreatModel
 from vidrobust.types import Access, Goal, Response, Targeted, Untargeted
 
@@ -65,6 +65,20 @@ class AttackContract:
         assert oracle.clips_seen == outcome.queries
         assert victim.clips == outcome.queries
         return outcome
+
+    @pytest.mark.parametrize("share", [0.5, 1.0])
+    def test_it_survives_refused_queries(self, share: float) -> None:
+        """A defended model answers half of the queries, or the clean clip only."""
+        for goal in self.goals:
+            victim = self._victim()
+            subject = self._subject(victim, 0)
+            threat = self._threat(victim, 0, goal, slack=self.slack, budget=200)
+            oracle = Oracle(ShyVictim(victim, subject.clean, share), access=threat.access)
+            [session] = drive([Session(self.make, subject, threat)], oracle)
+            outcome = session.outcome
+            assert outcome.status != "error", outcome.error
+            assert outcome.queries == oracle.clips_seen <= threat.queries
+            assert share < 1 or (outcome.status != "success" and outcome.refused > 0)
 
     @pytest.mark.parametrize("seed", range(2))
     def test_it_approaches_the_smallest_perturbation(self, seed: int) -> None:

@@ -7,9 +7,11 @@ A linear model over three classes: the closest clip of another class under L-inf
 from __future__ import annotations
 
 import torch
+import xxhash
 from torch import Tensor
 
-from vidrobust.protocols import Constraint, Task
+from vidrobust.capabilities import Refusal
+from vidrobust.protocols import Classifier, Constraint, Task
 from vidrobust.threat.constraint import Linf
 from vidrobust.types import Access, ClipSpec, Goal, Response, Targeted, Untargeted
 
@@ -108,3 +110,34 @@ class LinearVictim:
             reference=Response(scores.argmax(dim=1), scores),
             budget=budget,
         )
+
+
+class ShyVictim:
+    """A victim that refuses a share of the clips, chosen by their content; never the clean one.
+
+    Args:
+        inner: The victim that answers the others.
+        clean: `(t, c, h, w)`, always answered.
+        share: Share of the other clips that it refuses, 0 to 1.
+        refusal: What it does with these.
+    """
+
+    remembers = False
+
+    def __init__(
+        self, inner: Classifier, clean: Tensor, share: float, *, refusal: Refusal = "refuse"
+    ) -> None:
+        self.inner, self.spec, self.device = inner, inner.spec, inner.device
+        self.clean, self.share, self.refusal = clean, share, refusal
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """Probabilities `(k, n)` of clips `(k, t, c, h, w)`, or a row of NaN."""
+        scores = self.inner(clips).clone()
+        for row, clip in enumerate(clips):
+            draw = xxhash.xxh3_64_intdigest(clip.contiguous().cpu().numpy()) / 2**64
+            if draw < self.share and not torch.equal(clip, self.clean):
+                scores[row] = torch.nan
+        return scores
+
+    def forget(self) -> None:
+        """Nothing."""

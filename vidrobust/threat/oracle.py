@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vidrobust.errors import ConfigError, ModelError
 from vidrobust.protocols import Classifier, Remote
+from vidrobust.threat.refusals import labels_of, refusals, remembers
 from vidrobust.types import Access, Response
 
 _ROUNDING = 0.02
@@ -53,6 +54,12 @@ class Oracle:
         self.pad = pad
         if isinstance(classifier, Remote):
             _check_remote(classifier, access, self.top_k, pad=pad)
+        if pad and remembers(classifier):
+            raise ConfigError(
+                "run.pad fills batches with copies of clips, which a defence with a memory takes "
+                "for similar queries",
+                hint="leave run.pad out",
+            )
         self.clips_seen = 0
         self.forwards = 0
 
@@ -93,15 +100,8 @@ class Oracle:
                 f"expected {(count, classes)}",
                 hint="do the class list and the checkpoint belong together?",
             )
-        total = float(scores.sum())
-        if not math.isfinite(total):
-            raise ModelError("the model answered NaN or infinity", hint="run vidrobust doctor")
-        if abs(total - count) > _ROUNDING * count or float(scores.min()) < -_ROUNDING:
-            raise ModelError(
-                f"the model's scores are no probabilities: {count} rows sum to {total:g}, "
-                f"the smallest score is {float(scores.min()):g}",
-                hint="logits? say so to the adapter (output = 'logits'), or apply a softmax",
-            )
+        refused = refusals(self.classifier, scores)
+        _check_probabilities(scores if refused is None else scores[~refused])
         return scores
 
     def _halve(self, error: BaseException) -> None:
@@ -115,7 +115,7 @@ class Oracle:
             torch.cuda.empty_cache()
 
     def _filter(self, scores: Tensor) -> Response:
-        labels = scores.argmax(dim=1)
+        labels = labels_of(self.classifier, scores)
         if self.access is Access.LABEL:
             return Response(labels)
         if self.access is Access.SCORES or self.top_k >= scores.shape[1]:
@@ -125,6 +125,22 @@ class Oracle:
         rest = ((1 - top.sum(dim=1, keepdim=True)) / hidden).clamp_(min=0)
         visible = rest.expand_as(scores).clone().scatter_(1, index, top)
         return Response(labels, visible)
+
+
+def _check_probabilities(scores: Tensor) -> None:
+    """Refuse rows `(k, n)` that are none."""
+    count = len(scores)
+    if not count:
+        return
+    total = float(scores.sum())
+    if not math.isfinite(total):
+        raise ModelError("the model answered NaN or infinity", hint="run vidrobust doctor")
+    if abs(total - count) > _ROUNDING * count or float(scores.min()) < -_ROUNDING:
+        raise ModelError(
+            f"the model's scores are no probabilities: {count} rows sum to {total:g}, "
+            f"the smallest score is {float(scores.min()):g}",
+            hint="logits? say so to the adapter (output = 'logits'), or apply a softmax",
+        )
 
 
 def _check_remote(remote: Remote, access: Access, top_k: int, *, pad: bool) -> None:

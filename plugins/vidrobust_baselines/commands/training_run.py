@@ -62,6 +62,11 @@ class TrainingRun:
             VideoError: If the source has no video, or the victim gets none right.
         """
         self._refuse(resume)
+        if self.plan.defences:
+            raise ConfigError(
+                "defence: agents are trained against the model itself",
+                hint="leave it out here; a run may attack a defended model with the agent",
+            )
         threat = self.plan.threat.build()
         require_access(self.plan, threat.access)
         factory, keywords = trainer_of(self.plan.attack.name, self.options)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.bench.record import RunFolder
-from vidrobust.bench.report import Row, interval, number, read_rows
+from vidrobust.bench.report import Row, defence_tables, interval, number, read_rows
 from vidrobust.bench.verify import load_verification
 from vidrobust.errors import ConfigError, RecordError
 from vidrobust.metrics.outcome import METRICS
@@ -162,7 +162,7 @@ def _paper(rows: Sequence[Row]) -> dict[str, Any] | None:
     for row in rows:
         wanted = {
             "attack": row.attack,
-            "model": PAPER_NAMES.get(row.model.rpartition("/")[2].lower(), row.model),
+            "model": PAPER_NAMES.get(row.model.rpartition("/")[2].lower(), row.victim),
             "dataset": PAPER_NAMES.get(row.source, row.source),
             "goal": row.goal,
         }
@@ -182,6 +182,7 @@ def _facts(run: RunFolder) -> list[tuple[str, str]]:
         ("seed", str(config.get("run", {}).get("seed", 0))),
         ("threat model", _table_text(config.get("threat", {}))),
         ("model", _table_text(config.get("model", {}))),
+        ("defence", "; ".join(_table_text(table) for table in defence_tables(config))),
         ("source", _table_text(config.get("source", {}))),
         ("attack", _table_text(config.get("attack", {}))),
         ("started", str(manifest.get("started", ""))),
