@@ -6,7 +6,7 @@ An estimate of NES is a sum of noise weighed by differences of the loss, which f
 the directional derivatives but for curvature. Here they come from one backward pass instead of 60
 probes; everything else, agents and schedules included, is the attack itself. It needs the victim's
 weights, so it is for choosing knobs and never a result. Prints the log-odds of the best wrong class
-against the label, 0 at success, at some iterations, and MAP at the last. Clips are of the *training*
+against the label, 0 at success, at some iterations, and MAP at the last. Clips are of the training
 list, by number.
 """
 
