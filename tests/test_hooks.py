@@ -16,6 +16,7 @@ from vidrobust.bench.record import RunFolder, RunManifest, VideoRecord
 from vidrobust.bench.runner import Runner
 from vidrobust.cli import main as door
 from vidrobust.cli.main import cli, main
+from vidrobust.metrics.outcome import Summary
 from vidrobust.plugin import Entry, hookimpl, hookspecs
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.protocols import Classifier, Objective, Subspace, Task
@@ -136,6 +137,7 @@ class Everything:
 
     def __init__(self) -> None:
         self.done: list[tuple[str, str]] = []
+        self.summaries: list[tuple[bool, int]] = []
 
     @hookimpl
     def vidrobust_threat_models(self) -> Iterable[Entry]:
@@ -180,6 +182,10 @@ class Everything:
     @hookimpl
     def vidrobust_video_done(self, record: VideoRecord, run: RunManifest) -> None:
         self.done.append((record["key"], run["components"]["model"]["name"]))
+
+    @hookimpl
+    def vidrobust_run_done(self, run: RunManifest, summary: Summary) -> None:
+        self.summaries.append((run["finished"] is not None, summary.videos))
 
 
 @pytest.fixture
@@ -287,6 +293,12 @@ def test_vidrobust_video_done_is_told_of_every_video(plugin, host, tmp_path):
     _, records = run(host, tmp_path / "run")
 
     assert plugin.done == [(record["key"], "toy") for record in records]
+
+
+def test_vidrobust_run_done_is_told_once_of_a_finished_run(plugin, host, tmp_path):
+    _, records = run(host, tmp_path / "run")
+
+    assert plugin.summaries == [(True, len(records))]
 
 
 def test_an_entry_is_found_under_its_distribution_as_well(host):

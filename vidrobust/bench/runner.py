@@ -17,6 +17,7 @@ from vidrobust.bench.record import LOCK, RunFolder, RunManifest, VideoRecord
 from vidrobust.bench.resume import require_same_config
 from vidrobust.bench.worker import InFlight
 from vidrobust.errors import ConfigError, VideoError, VidrobustError
+from vidrobust.metrics.outcome import summarise
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.protocols import Classifier, Remote
 from vidrobust.threat import ThreatModel, resolve_class
@@ -130,6 +131,8 @@ class Runner:
         try:
             self._attack(todo, crew, manifest)
             self._check(manifest, crew)
+            summary = summarise(self.folder.records(), manifest["budget"])
+            self._tell("vidrobust_run_done", run=manifest, summary=summary)
         finally:
             self._close(manifest, crew, time.perf_counter() - begin)
         self._raise_if_nothing_worked(done)
@@ -194,9 +197,13 @@ class Runner:
     def _write(self, record: VideoRecord, manifest: RunManifest) -> None:
         self.folder.append(record)
         self._written.append(record)
-        for broken in self.host.call("vidrobust_video_done", record=record, run=manifest):
-            self.observer.warned(f"plugin {broken.name!r} failed and is ignored: {broken.error}")
+        self._tell("vidrobust_video_done", record=record, run=manifest)
         self.observer.recorded(record)
+
+    def _tell(self, hook: str, **values: object) -> None:
+        """Call the observers among the plugins; one that fails is a warning."""
+        for broken in self.host.call(hook, **values):
+            self.observer.warned(f"plugin {broken.name!r} failed and is ignored: {broken.error}")
 
     def _check(self, manifest: RunManifest, crew: Crew) -> None:
         """Self-checks: the count always, re-asked clips unless switched off."""

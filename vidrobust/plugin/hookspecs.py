@@ -1,4 +1,4 @@
-"""The eleven hooks a plugin may implement. The first nine yield `Entry` values; see `Entry` for an
+"""The twelve hooks a plugin may implement. The first nine yield `Entry` values; see `Entry` for an
 example.
 
 Within API 1 hooks only grow: a new hook or a new argument is a minor change, anything else waits

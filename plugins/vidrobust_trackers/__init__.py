@@ -1,0 +1,1 @@
+"""Observers that pass records on to experiment trackers."""
