@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -123,6 +124,32 @@ def test_an_unknown_suite_gets_a_suggestion():
     with pytest.raises(ConfigError, match="no suite 'quikc'") as caught:
         load_suite("quikc")
     assert "quick" in caught.value.hint
+
+
+def test_the_paper_has_every_cell_of_its_tables_and_no_other():
+    suite = load_suite("astfocus-paper")
+    assert len(suite.cells) == 3 * 4 * 7 * 2
+    assert all(cell.model.endswith(cell.source) for cell in suite.cells)
+    limits = {cell.source: cell.config["run"]["limit"] for cell in suite.cells}
+    assert limits == {"ucf101": 100, "hmdb51": 50, "kinetics400": 400}
+
+
+def test_the_paper_runs_on_substituted_victims(videos, tmp_path):
+    """Every attack and goal of the paper's suite, on a victim that is there."""
+    sets = [f"models.c3d-ucf101.module={VICTIMS}:pooled", "models.c3d-ucf101.use=torch"]
+    sets += [f"models.c3d-ucf101.{key}={value}" for key, value in SHAPE.items()]
+    sets += ["models.c3d-ucf101.classes=5", "sources.ucf101.use=folder"]
+    sets += [f"sources.ucf101.path={videos}", "run.max_batch=8", "run.window=2"]
+    sets += [f"goals.{goal}.queries=130" for goal in ("untargeted", "targeted")]
+    whole = load_suite("astfocus-paper", sets, out=tmp_path / "out")
+    cells = tuple(cell for cell in whole.cells if cell.model == "c3d-ucf101")
+    results = list(run_suite(dataclasses.replace(whole, cells=cells), PluginHost()))
+    assert len(results) == 7 * 2
+    assert {r.cell.name: r.error for r in results if r.error} == {}
+    for result in results:
+        for record in RunFolder(result.folder).records():
+            assert record["status"] in ("success", "exhausted", "gave_up", "misclassified")
+            assert record["queries"] <= 130
 
 
 def test_the_forecast_counts_what_is_left(file, tmp_path):

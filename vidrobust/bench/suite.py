@@ -2,7 +2,8 @@
 
 A suite is a TOML file. Its tables `run` and `threat` hold what all runs share; each table under
 `models`, `sources` and `attacks` is what `[model]`, `[source]` and `[attack]` of a run would be;
-each under `goals` is laid over `[threat]` (`run` inside it over `[run]`). `defence` in a table of
+each under `goals` is laid over `[threat]`. A table `run`, `defence` or `refine` inside any of these
+is laid over the run's own. `defence` in a table of
 `models` is the table, or the list of tables, `defence` of a run.
 """
 
@@ -24,6 +25,9 @@ from vidrobust.plugin.manager import PluginHost
 
 AXES: Mapping[str, str] = {"models": "model", "sources": "source", "attacks": "attack"}
 """The matrix tables, and the table of a run that each fills."""
+
+_BESIDE = ("run", "defence", "refine")
+"""Tables of a run that an entry of the matrix may carry inside."""
 
 _KNOWN = ("suite", "run", "threat", "goals", *AXES)
 _SUITE_KEYS = ("name", "summary", "out", "seeds", "skip")
@@ -159,15 +163,17 @@ def _cells(tables: Mapping[str, Any]) -> Iterator[Cell]:
         tables["sources"], tables["models"], goals, _seeds(about), tables["attacks"]
     ):
         names = {"model": model, "source": source, "attack": attack, "goal": goal}
-        if any(all(names[k] == v for k, v in skip.items()) for skip in skips):
+        if any(all(names[k] in _many(v) for k, v in skip.items()) for skip in skips):
             continue
         overlay = dict(goals[goal])
         config = merge(shared, {"run": {**overlay.pop("run", {}), "seed": seed}})
         config = merge(config, {"threat": overlay})
         for axis, single in AXES.items():
-            config[single] = dict(tables[axis][names[single]])
-        if "defence" in config["model"]:
-            config["defence"] = config["model"].pop("defence")
+            entry = dict(tables[axis][names[single]])
+            for beside in _BESIDE:
+                if beside in entry:
+                    config = merge(config, {beside: entry.pop(beside)})
+            config[single] = entry
         yield Cell(**names, seed=seed, config=config)
 
 
@@ -181,15 +187,21 @@ def _seeds(about: Mapping[str, Any]) -> list[int]:
     return seeds
 
 
-def _skips(about: Mapping[str, Any], tables: Mapping[str, Any]) -> list[Mapping[str, str]]:
-    """Cells to leave out, each a table such as `{model = "c3d", goal = "targeted"}`."""
+def _many(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _skips(about: Mapping[str, Any], tables: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Cells to leave out, each a table such as `{model = "c3d", goal = ["targeted"]}`."""
     skips = about.get("skip", [])
     axes = {"model": "models", "source": "sources", "attack": "attacks", "goal": "goals"}
     for skip in skips:
         for key, value in skip.items():
-            if key not in axes or value not in tables.get(axes[key], {}):
-                raise ConfigError(
-                    f"suite.skip: {key} = {value!r} names nothing in this suite",
-                    hint='write skip = [{ model = "...", attack = "..." }], names of its tables',
-                )
+            known = tables.get(axes[key], {}) if key in axes else {}
+            for name in _many(value):
+                if name not in known:
+                    raise ConfigError(
+                        f"suite.skip: {key} = {name!r} names nothing in this suite",
+                        hint='write skip = [{ model = "...", attack = ["...", "..."] }]',
+                    )
     return list(skips)
