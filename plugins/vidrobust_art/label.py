@@ -38,8 +38,8 @@ def art_hop_skip_jump(
 
     Args:
         init_eval: Probes of the first gradient estimate, `B_0`.
-        max_eval: Most probes of an estimate. ART's default of 10 000 lets them grow; on clips of
-            16 x 112 x 112, 400 probes take six gigabytes.
+        max_eval: Most probes of an estimate. ART's default of 10 000 lets them grow; it holds
+            several float copies of all of them at once.
         start: Clips of noise asked at most, to find one that meets the goal.
 
     Returns:

@@ -135,8 +135,8 @@ def art_zoo(
 
     Args:
         learning_rate: Of Adam, `eta`.
-        coordinates: Per iteration; each costs two queries. ART's default of 128 takes gigabytes on
-            clips of 16 x 112 x 112.
+        coordinates: Per iteration; each costs two queries. ART's default of 128 holds
+            several copies of 256 clips, 0.6 GB each at 16 x 112 x 112.
         difference: Finite difference in pixel units, `h`.
         weight: Of the misclassification against the distance, `c`.
         resize: Begin on frames of 32 x 32 pixels, as the paper and ART's default do. ART enlarges
