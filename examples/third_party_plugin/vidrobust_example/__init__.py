@@ -1,0 +1,1 @@
+"""An estimator, an attack and a threat model for vidrobust."""
