@@ -38,15 +38,24 @@ def thin(change: Tensor, window: Window, rng: torch.Generator) -> Tensor | None:
     """The values that agree least with their neighbours are dropped: the edges of lines, a fifth
     to three fifths of all. The middle of a line carries most of its low frequencies.
     """
-    inside = change[window.index]
-    radius = 1 + below(2, rng)
-    share = (0.2, 0.4, 0.6)[below(3, rng)]
-    blurred = functional.avg_pool2d(inside, 2 * radius + 1, 1, radius).abs()
-    left = blurred[inside != 0]
+    radius, share = 1 + below(2, rng), (0.2, 0.4, 0.6)[below(3, rng)]
+    return thinned(change[window.index], radius=radius, share=share)
+
+
+def thinned(change: Tensor, *, radius: int, share: float) -> Tensor | None:
+    """A perturbation without the `share` of its values that agree least with those around them.
+
+    Args:
+        change: `(t, c, h, w)`, or a part of it.
+        radius: Of the square over which neighbours are averaged, in pixels.
+        share: Of the values that are not 0.
+    """
+    blurred = functional.avg_pool2d(change, 2 * radius + 1, 1, radius).abs()
+    left = blurred[change != 0]
     if len(left) < 2:
         return None
     threshold = left[:: max(1, len(left) // _SAMPLE)].quantile(share)
-    return torch.where(blurred > threshold, inside, 0.0)
+    return torch.where(blurred > threshold, change, 0.0)
 
 
 def soften(change: Tensor, window: Window, rng: torch.Generator) -> Tensor | None:

@@ -9,22 +9,26 @@ it larger (flip, shift, copy or retexture a window), which pays for leaving out 
 Implementation details:
 1. The perturbation is rounded towards the clean clip to whole 8-bit levels first, and asked if that
    changed it; every later candidate is on that lattice, so a stored 8-bit clip fools as well.
-2. Group testing: of the windows at hand, the one with the least expected loss per unit of mass is
+2. Seven queries on the whole clip: without each channel, without the edges of lines (three fifths
+   of what is left, two, one), with half of the amplitude. What still fools is kept.
+3. Group testing: of the windows at hand, the one with the least expected loss per unit of mass is
    dropped next; a window that is needed is cut in two along its longest side, down to single
    pixels, and its halves inherit its cost. `k` needed pixels of `n` are found within
    `2 k (log2(n / k) + 2)` queries or so, if windows of them fool alone.
-3. Under scores access it ends after the share `halving` of the queries; under label access it goes
+4. Under scores access it ends after the share `halving` of the queries; under label access it goes
    on, and random moves that leave out follow.
-4. Random moves: window around a perturbed pixel; move, side and frames drawn by how much they
+5. Random moves: window around a perturbed pixel; move, side and frames drawn by how much they
    gained lately. The gain is the share of the mass that went, or the share of the loss so far won.
-5. A move is kept only if it does not enlarge the perturbation, and the clip fools and is smaller
+6. A move is kept only if it does not enlarge the perturbation, and the clip fools and is smaller
    or has a lower loss. While the clip of 1 does not fool yet, any lower loss is kept.
-6. One query per move, a candidate. A move that changes nothing or enlarges is not asked.
+7. One query per move, a candidate. A move that changes nothing or enlarges is not asked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
@@ -35,7 +39,7 @@ from vidrobust.objectives import ScoreObjective
 from vidrobust.protocols import Measure, Task
 from vidrobust.types import Access, Queries, Query, Response
 from vidrobust_frontier.arms import Arms
-from vidrobust_frontier.moves import REPAIRING, SHRINKING
+from vidrobust_frontier.moves import REPAIRING, SHRINKING, soften, thinned
 from vidrobust_frontier.state import Lattice, State, mass
 from vidrobust_frontier.windows import Window, below, between
 
@@ -86,6 +90,7 @@ class Prune:
         if self._limit and not torch.equal(self._lattice.clip(self._state.change), clip):
             self._state = yield from self._ask(self._state.change)
         if self._state.fools:
+            yield from self._sweep()
             yield from self._halve()
         yield from self._search()
 
@@ -99,6 +104,25 @@ class Prune:
         self._asked += 1
         fools = bool(self._task.goal.met(response.labels)[0])
         return State(change, fools, self._loss(response))
+
+    def _sweep(self) -> Queries[None]:
+        """On the whole clip: leave out each channel, the edges of lines, half of the amplitude."""
+        whole, rng = Window.whole(tuple(self._task.clean.shape)), self._task.rng
+        channels = range(self._task.clean.shape[1])
+        wholes: list[Callable[[Tensor], Tensor | None]] = [
+            *(partial(_without, channel=channel) for channel in channels),
+            *(partial(thinned, radius=2, share=share) for share in (0.6, 0.4, 0.2)),
+            lambda change: soften(change, whole, rng),
+        ]
+        for leave_out in wholes:
+            change = leave_out(self._state.change)
+            if self._asked >= self._limit:
+                return
+            if change is None or torch.equal(change, self._state.change):
+                continue
+            trial = yield from self._ask(change)
+            if trial.fools:
+                self._state = trial
 
     def _halve(self) -> Queries[None]:
         """Group testing: drop windows, cut in two those that are needed."""
@@ -181,3 +205,10 @@ class Prune:
             return 0.0
         self._state = trial
         return max(0.0, smaller) + max(0.0, stronger)
+
+
+def _without(change: Tensor, *, channel: int) -> Tensor:
+    """A perturbation with one channel left out."""
+    left = change.clone()
+    left[:, channel] = 0
+    return left

@@ -83,7 +83,7 @@ def test_group_testing_finds_a_planted_set_within_a_logarithmic_bound(count):
     clean = grey()
     clip = clean + 12 / 255
 
-    bound = 2 * count * (math.log2(pixels / count) + 2)
+    bound = 7 + 2 * count * (math.log2(pixels / count) + 2)  # 7 on the whole clip
     asked = refined(
         Prune(queries=int(bound)), Planted(places, clean), clip, clean, access=Access.LABEL
     )
@@ -135,13 +135,27 @@ def test_the_lattice_rounds_towards_the_clean_clip():
     assert inward.unique().tolist() == [-3.0, 3.0]
 
 
+def test_the_first_seven_queries_are_on_the_whole_clip():
+    victim, clean = Planted([(0, 3, 3)], grey()), grey()
+    clip = clean.clone()
+    clip[:, :, :, 4:12] += 12 / 255
+    clip[0, :, 3, 3] += 12 / 255
+    asked = refined(Prune(queries=7), victim, clip, clean)
+    left = [((c[0] != clean).any(2).any(2).any(0)).tolist() for c in asked.asked]
+    assert left[:2] == [[False, True, True], [False, False, True]]
+    assert left[2] == [False, False, False]  # refused: nothing would be left
+    masses = [float((c[0] - clean).abs().sum()) for c in asked.asked]
+    assert all(mass < masses[1] for mass in masses[2:])
+
+
 def test_scores_end_group_testing_after_its_share():
     victim, clean = Planted([(0, 3, 3)], grey()), grey()
     clip = clean + 12 / 255
-    alone = refined(Prune(queries=20, halving=0.2, repair=False), victim, clip, clean)
-    dropped = [(c[0] == clean).all(dim=1) for c in alone.asked[:4]]
-    assert all(bool(d.any()) for d in dropped)
-    assert alone.queries <= 20
+    asked = refined(Prune(queries=60, halving=0.2, repair=False), victim, clip, clean)
+    whole = [(c[0] == clean).all(dim=1) for c in asked.asked[7:12]]
+    assert [int(same.sum()) for same in whole] == sorted(int(same.sum()) for same in whole)
+    assert int(whole[0].sum()) >= SHAPE[0] * SHAPE[2] * SHAPE[3] // 2
+    assert asked.queries <= 60
 
 
 @pytest.mark.parametrize("name", [*SHRINKING, *REPAIRING])
