@@ -53,7 +53,7 @@ def test_its_parts_run_together_in_a_config(python, tmp_path):
     out = tmp_path / "run"
     done = python(
         *["-m", "vidrobust.cli.main", "run", "-q", "--limit", "2", "--out", str(out)],
-        *["--attack", "half-flip", "--set", "threat.use=impatient", "--set", "threat.queries=40"],
+        *["--attack", "half-flip", "--threat", "impatient", "--set", "threat.queries=40"],
     )
     assert done.returncode == 0, done.stderr
     components = json.loads((out / "run.json").read_text())["components"]

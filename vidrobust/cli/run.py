@@ -36,6 +36,7 @@ SLOTS = {
     "estimator": "attack.estimator.use",
     "reducer": "attack.reducer.use",
     "refine": "refine.use",
+    "threat": "threat.use",
     "goal": "threat.goal",
     "budget": "threat.queries",
     "epsilon": "threat.constraint",
@@ -60,6 +61,7 @@ SLOTS = {
     help="Put a defence before the model; repeat for several, the innermost first.",
 )
 @click.option("--refine", metavar="NAME", help="Shrink what the attack found, such as `prune`.")
+@click.option("--threat", metavar="NAME", help="Threat model, see `vidrobust list threat-models`.")
 @click.option(
     "--goal", type=click.Choice(["untargeted", "targeted"]), help="What counts as success."
 )
