@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -101,12 +102,32 @@ class TorchClassifier:
         # A copy made out here is an ordinary tensor; autograd refuses those of inference mode.
         return scores.clone()
 
+    def log_probabilities(self, clips: Tensor) -> Tensor:
+        """Log-probabilities `(k, n)` of clips `(k, t, c, h, w)` in `[0, 1]`, with gradients: what
+        training and white-box attacks need. The module stays in the mode it is in.
+
+        Raises:
+            ModelError: If the module fails, or its answer is not `(k, n)` of finite numbers.
+        """
+        answer = self._checked(self._forward(self.prepare(clips)), len(clips))
+        if self._output == "logits":
+            return torch.log_softmax(answer, dim=1)
+        return answer.clamp_min(torch.finfo(answer.dtype).tiny).log()
+
+    def with_module(self, module: nn.Module) -> TorchClassifier:
+        """This adapter around another module, which is moved to its device and keeps its mode."""
+        other = copy.copy(self)
+        other.module = module.to(self._device)
+        return other
+
     def prepare(self, clips: Tensor) -> Tensor:
         """What the module sees of clips `(k, t, c, h, w)`: its layout, range and normalisation."""
         clips = clips.to(self._device)
         if self._bgr:
             clips = clips.flip(2)
         view = clips.permute(_AXES[self._layout])
+        if not self._identity and clips.requires_grad:
+            return torch.addcmul(self._shift, view, self._scale)
         if not self._identity:
             fresh = torch.empty(view.shape, dtype=torch.float32, device=self._device)
             return torch.addcmul(self._shift, view, self._scale, out=fresh)

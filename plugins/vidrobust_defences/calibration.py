@@ -1,0 +1,61 @@
+"""Thresholds of detectors: set on clean clips, kept in a file with what they depend on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vidrobust.errors import ConfigError
+
+SCHEMA = "vidrobust.calibration/1"
+_HINT = "make one: vidrobust calibrate-defence --help"
+
+
+def threshold_of(
+    defence: str, threshold: float | None, calibration: Path | None, settings: Mapping[str, object]
+) -> float:
+    """The threshold of a detector.
+
+    Args:
+        defence: Its name.
+        threshold: As the config gives it; None where it does not.
+        calibration: The file that holds it otherwise.
+        settings: What the threshold depends on; the file has to be of the same.
+
+    Raises:
+        ConfigError: If there is no threshold or there are two, or the file is of other settings.
+    """
+    if (threshold is None) is (calibration is None):
+        found = "neither" if threshold is None else "both"
+        raise ConfigError(
+            f"defence {defence!r}: expected threshold or calibration, got {found}", hint=_HINT
+        )
+    if calibration is None:
+        assert threshold is not None
+        return threshold
+    kept = read(calibration)
+    known = {"defence": kept.get("defence"), **kept["settings"]}
+    for key, value in {"defence": defence, **settings}.items():
+        if known.get(key) != value:
+            raise ConfigError(
+                f"calibration: {calibration} is for {key} = {known.get(key)!r}, not {value!r}",
+                hint=_HINT,
+            )
+    return float(kept["threshold"])
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What a calibration file holds.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"calibration: {path} cannot be read: {error}", hint=_HINT) from error
+    if not isinstance(kept, dict) or kept.get("schema") != SCHEMA:
+        raise ConfigError(f"calibration: {path} is no calibration", hint=_HINT)
+    return kept

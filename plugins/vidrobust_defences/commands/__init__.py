@@ -1,0 +1,1 @@
+"""Commands of this plugin. They sit on the top floor, as those of the core do."""

@@ -1,0 +1,170 @@
+"""One training of a defence, from a plan to a file; resumable, `kill -9` included."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vidrobust.bench.params import Parameter, parameters
+from vidrobust.bench.plan import Plan, config_digest
+from vidrobust.bench.values import convert, suggestion
+from vidrobust.errors import ConfigError
+from vidrobust_defences.commands.clips import Clips
+from vidrobust_defences.restoration import parameters_of
+from vidrobust_defences.trainers import TRAINERS, Ready
+from vidrobust_defences.training import AdversarialTraining, Settings
+from vidrobust_defences.weights import Card, save
+
+EVERY = 10
+"""Steps after which the state is kept."""
+
+
+@dataclass
+class TrainingRun:
+    """Trains a defence of a plan's model.
+
+    Args:
+        plan: Model, its defences so far, and the training list.
+        kind: The defence.
+        options: Keywords of the trainer and of `Settings`, as the config has them.
+        out: The file to write; unfinished, its state lies beside it as `<out>.progress`.
+        epochs: Passes over the training list.
+        half: Store the weights in half precision.
+        say: Told what happens.
+    """
+
+    plan: Plan
+    kind: str
+    options: Mapping[str, object]
+    out: Path
+    epochs: int
+    half: bool
+    say: Callable[[str], None]
+    _said: float = field(default=0.0, init=False)
+
+    @property
+    def progress(self) -> Path:
+        """Where an unfinished training is kept."""
+        return self.out.with_name(self.out.name + ".progress")
+
+    def run(self, *, resume: bool) -> Card:
+        """Train, and write the weights.
+
+        Returns:
+            Their card.
+
+        Raises:
+            ConfigError: If there is something at `out` and nothing to resume, or a key is wrong.
+            VideoError: If the source has no video, or one cannot be read.
+        """
+        self._refuse(resume)
+        keywords, settings = settings_of(self.kind, self.options)
+        classifier, seed = self.plan.victim(), self.plan.run.seed
+        ready: Ready = TRAINERS[self.kind](classifier, seed, **keywords)
+        clips = Clips.of(self.plan.source.build(), classifier, self.plan.run)
+        clips.load_all(self.say)
+        training = AdversarialTraining(ready.model, settings, self.epochs, len(clips), seed)
+        done = self._restore(training) if resume else 0
+        for step in range(done, training.steps):
+            self._step(training, clips, step)
+        card = Card(
+            kind=self.kind,
+            settings={**dataclasses.asdict(settings), **keywords},
+            block=ready.block,
+            parameters=parameters_of(ready.model.module),
+            videos=len(clips),
+            epochs=self.epochs,
+            seed=seed,
+            accuracy=round(training.right / max(1, training.seen), 4),
+            config={k: self.plan.config.get(k) for k in ("model", "defence", "source")},
+        )
+        save(self.out, ready.model.module, card, half=self.half)
+        self.progress.unlink(missing_ok=True)
+        return card
+
+    def _step(self, training: AdversarialTraining, clips: Clips, step: int) -> None:
+        lesson = training.lesson(step)
+        loss = training.learn(step, clips.clips(lesson.rows), clips.labels(lesson.rows))
+        last = lesson.place + 1 == training.per_epoch
+        if last or time.monotonic() - self._said > 10:
+            self._said = time.monotonic()
+            self.say(
+                f"epoch {lesson.epoch + 1}/{self.epochs}, "
+                f"step {lesson.place + 1}/{training.per_epoch}: loss {loss:.3f}, "
+                f"{training.right} of {training.seen} adversarial clips right"
+            )
+        if last or (step + 1) % EVERY == 0:
+            self._keep(training, step + 1)
+
+    def _refuse(self, resume: bool) -> None:
+        if self.out.exists():
+            raise ConfigError(
+                f"{self.out} exists", hint="its training is finished; choose another --out"
+            )
+        if self.progress.exists() and not resume:
+            raise ConfigError(
+                f"{self.progress} exists: a training was interrupted",
+                hint="go on with --resume, or choose another --out",
+            )
+
+    def _digest(self) -> str:
+        options = sorted((key, str(value)) for key, value in self.options.items())
+        return (
+            f"{config_digest(self.plan)} {self.kind} {self.epochs} {self.plan.run.limit} {options}"
+        )
+
+    def _keep(self, training: AdversarialTraining, done: int) -> None:
+        """Write all that a resumed training needs, whole or not at all."""
+        self.progress.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.progress.with_name(self.progress.name + ".part")
+        torch.save(
+            {"digest": self._digest(), "done": done, "training": training.state()}, unfinished
+        )
+        unfinished.replace(self.progress)
+
+    def _restore(self, training: AdversarialTraining) -> int:
+        """Take up an interrupted training; returns the steps it had."""
+        if not self.progress.exists():
+            return 0
+        kept: dict[str, Any] = torch.load(self.progress, weights_only=True)
+        if kept["digest"] != self._digest():
+            raise ConfigError(
+                f"{self.progress} was made with other settings",
+                hint="give the same settings, or choose another --out",
+            )
+        training.restore(kept["training"])
+        return int(kept["done"])
+
+
+def settings_of(kind: str, options: Mapping[str, object]) -> tuple[dict[str, object], Settings]:
+    """The trainer's own keywords, and how to train.
+
+    Raises:
+        ConfigError: If a keyword is unknown, missing, or has the wrong type.
+    """
+    own = {p.name: p for p in parameters(TRAINERS[kind])[2:]}
+    shared = {p.name: p for p in parameters(Settings)}
+    known: dict[str, Parameter] = {**own, **shared}
+    values: dict[str, Any] = {}
+    for key, value in options.items():
+        if key not in known:
+            hint = suggestion(key, known) or f"the keys are {', '.join(known)}"
+            raise ConfigError(f"train.{key}: there is no such key", hint=hint)
+        parameter = known[key]
+        values[key] = convert(
+            value, parameter.annotation, path=f"train.{key}", expected=parameter.type_text
+        )
+    for name, parameter in own.items():
+        if parameter.required and name not in values:
+            raise ConfigError(
+                f"train.{name}: required, but missing (expected {parameter.type_text})",
+                hint=parameter.doc,
+            )
+    keywords = {key: value for key, value in values.items() if key in own}
+    return keywords, Settings(**{key: v for key, v in values.items() if key in shared})
