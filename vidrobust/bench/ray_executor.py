@@ -27,7 +27,7 @@ from vidrobust.protocols import Classifier, Remote
 from vidrobust.threat import ThreatModel
 from vidrobust.types import Video
 
-POLL = 1.0
+POLL = 0.5
 """Seconds between looks at how far the actors have come."""
 
 
