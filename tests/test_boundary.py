@@ -134,10 +134,18 @@ def test_the_nearest_clip_of_a_batch_is_kept_until_it_is_taken():
     assert own.take_nearest() is None
 
 
-def test_a_candidate_is_the_projected_point():
+def test_a_candidate_is_the_point_where_the_constraint_allows_it():
     point, _ = towards(1.3)
-    own = BoundaryDistance(Untargeted(LABEL), CLEAN, Linf(0.01))
-    assert torch.equal(own.decode(point), Linf(0.01).project(point, CLEAN))
+    own = BoundaryDistance(Untargeted(LABEL), CLEAN, Linf(1.0), overshoot=2.0)
+    assert torch.equal(own.decode(point), point)
+
+
+@pytest.mark.parametrize("overshoot", [1.0, 2.0])
+def test_a_candidate_is_projected_from_further_out_where_the_constraint_cuts(overshoot):
+    point, _ = towards(1.3)
+    own = BoundaryDistance(Untargeted(LABEL), CLEAN, Linf(0.01), overshoot=overshoot)
+    wanted = Linf(0.01).project(on_ray(CLEAN, point, overshoot), CLEAN)
+    assert torch.equal(own.decode(point), wanted)
 
 
 def test_labels_suffice_and_answers_carry_no_loss():

@@ -7,7 +7,7 @@ Implementation details:
    4 or 8 per axis, the same on all frames, five times as many as clips would be tried; a notice
    says so. They rarely reach a given target.
 3. Each clip is reduced to what is needed of it, and the smallest is kept. Whenever one is smaller
-   than those before, its projection onto the constraint is shown as a candidate.
+   than those before, it is shown as a candidate, see `BoundaryDistance.decode`.
 4. The smallest is searched once more, to the tolerance of the objective.
 5. If none reaches the goal, the attack gives up and says so.
 """

@@ -22,8 +22,9 @@ Implementation details:
    most 15 times each; of the result and the best probe the nearer is taken. Below 1e-4 x 15
    (6.25e-6) the step begins anew with 1 x 15 (2), and `beta` is divided by ten, down to 1e-4
    (3.1e-5).
-8. After each improvement the projected clip is a candidate: one query. Without a constraint
-   (`constraint = "none"`, `stop = "budget"`) that minimises the L2 distance.
+8. After each improvement a candidate is shown, one query: the clip on the boundary where the
+   constraint allows it, else the projection of the clip twice as far (`overshoot`). Without a
+   constraint (`constraint = "none"`, `stop = "budget"`) that minimises the L2 distance.
 9. `mode = "release"`: 100 starts; searches end at 1e-2 (1e-5 with a target) in L2 distance; gives
    up when `beta` would fall below its floor, after 1000 iterations, and with a target at a distance
    below 20, or below 45 after 300 iterations.
@@ -103,6 +104,8 @@ class Heuristic:
         share: Share of a frame's pixels that count as salient, `phi`; 1 takes all.
         saliency: `fine-grained` or `spectral-residual`, see `vidrobust.video.cues`.
         candidates: Clips tried as a start; None is 10, and 100 in `release` mode.
+        overshoot: How many times as far as the boundary a candidate lies before it is projected; 1
+            is the boundary.
         start: Clips of other classes, among them the target's; None starts from random blocks.
         mode: `paper`, or `release` for the rules of the released code.
         estimator: Replaces RGF; `samples` and `beta` are then its own affair.
@@ -116,6 +119,7 @@ class Heuristic:
     share: Annotated[float, Gt(0), Le(1)] = 0.6
     saliency: SaliencyName = "fine-grained"
     candidates: Annotated[int, Ge(1)] | None = None
+    overshoot: Annotated[float, Ge(1)] = 2.0
     start: Source | None = None
     mode: Literal["paper", "release"] = "paper"
     estimator: GradientEstimator | None = None
@@ -145,9 +149,15 @@ class Heuristic:
         )
 
     def _objective(self, numbers: Numbers, task: Task) -> BoundaryDistance:
-        if self.mode == "release":
-            return BoundaryDistance.of(task, numbers.tolerance, absolute=True)
-        return BoundaryDistance.of(task, numbers.beta / 100)
+        release = self.mode == "release"
+        return BoundaryDistance(
+            task.goal,
+            task.clean,
+            task.constraint,
+            tolerance=numbers.tolerance if release else numbers.beta / 100,
+            absolute=release,
+            overshoot=self.overshoot,
+        )
 
     def _walk(self, start: Start, objective: BoundaryDistance, numbers: Numbers) -> GradientLoop:
         rgf = RGF(numbers.samples, numbers.beta)

@@ -20,8 +20,9 @@ Implementation details:
 6. Direction (a): Sign-OPT inside frames and regions, 60 unit directions, `beta` 0.01 of the
    distance: one query each.
 7. Step: the line search of the Heuristic attack from 0.2, searches to 1e-5 of the distance.
-8. After each improvement the projected clip is a candidate: one query. Without a constraint
-   (`constraint = "none"`, `stop = "budget"`) that minimises the L2 distance.
+8. After each improvement a candidate is shown, one query: the clip on the boundary where the
+   constraint allows it, else the projection of the clip twice as far (`overshoot`). Without a
+   constraint (`constraint = "none"`, `stop = "budget"`) that minimises the L2 distance.
 9. With a target the agent may be trained on: `vidrobust train-agent --set train.begin=FILE` (a).
 
 Deviations: see docs/attacks/rlsb.md.
@@ -127,6 +128,8 @@ class Rlsb:
         share: Share of a frame's pixels that count as salient; 1 takes all.
         saliency: `fine-grained` or `spectral-residual`, see `vidrobust.video.cues`.
         candidates: Clips tried as a start.
+        overshoot: How many times as far as the boundary a candidate lies before it is projected; 1
+            is the boundary.
         start: Clips of other classes, among them the target's; None starts from random blocks.
         estimator: Replaces Sign-OPT; `samples` and `beta` are then its own affair.
         reducer: Where directions are drawn; None is the mask of the start.
@@ -141,6 +144,7 @@ class Rlsb:
     share: Annotated[float, Gt(0), Le(1)] = 0.6
     saliency: SaliencyName = "fine-grained"
     candidates: Annotated[int, Ge(1)] = 10
+    overshoot: Annotated[float, Ge(1)] = 2.0
     start: Source | None = None
     estimator: GradientEstimator | None = None
     reducer: DimensionReducer | None = None
@@ -152,7 +156,9 @@ class Rlsb:
         Raises:
             ConfigError: If the agent does not fit the features.
         """
-        objective = BoundaryDistance.of(task, TOLERANCE)
+        objective = BoundaryDistance(
+            task.goal, task.clean, task.constraint, TOLERANCE, overshoot=self.overshoot
+        )
         ranking = self._ranking(task)
         region = salient_region(task.clean, self.saliency, self.share)
 

@@ -20,7 +20,7 @@ NORMAL = (VICTIM.weight[1 - TASK.goal.label] - VICTIM.weight[TASK.goal.label]).v
 
 
 def objective():
-    return BoundaryDistance.of(TASK, 1e-4)
+    return BoundaryDistance(TASK.goal, TASK.clean, TASK.constraint, 1e-4)
 
 
 def boundary_point(own):

@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from vidrobust.protocols import Constraint, Task
+from vidrobust.protocols import Constraint
 from vidrobust.types import Access, ClipBatch, Goal, Queries, Query, Response
 
 
@@ -60,6 +60,8 @@ class BoundaryDistance:
         farthest: Distance at which a search is given up, in parts of the point's own; it is then
             the value.
         absolute: `tolerance` is in units of L2 distance instead.
+        overshoot: How many times as far on the ray as the point a candidate lies before it is
+            projected; see `decode`.
     """
 
     goal: Goal
@@ -69,21 +71,23 @@ class BoundaryDistance:
     bracket: float = 0.01
     farthest: float = 2.0
     absolute: bool = False
+    overshoot: float = 1.0
     needs: ClassVar[Access] = Access.LABEL
     _nearest: tuple[float, Tensor] | None = field(default=None, init=False, repr=False)
-
-    @classmethod
-    def of(cls, task: Task, tolerance: float, *, absolute: bool = False) -> BoundaryDistance:
-        """The objective of a task."""
-        return cls(task.goal, task.clean, task.constraint, tolerance, absolute=absolute)
 
     def loss(self, response: Response) -> Tensor | None:
         """None: an answer carries no distance."""
         return None
 
     def decode(self, point: Tensor) -> Tensor:
-        """The point projected onto the constraint: what an attack shows as its candidate."""
-        return self.constraint.project(point, self.clean)
+        """What an attack shows of a point as its candidate: the point, if the constraint allows it,
+        else the projection of the ray `overshoot` times as far. The point lies on the boundary, so
+        whatever a projection cuts off has to be made up for elsewhere.
+        """
+        if self.constraint.contains(point, self.clean):
+            return self.constraint.project(point, self.clean)
+        further = on_ray(self.clean, point, self.overshoot)
+        return self.constraint.project(further, self.clean)
 
     def distance(self, point: Tensor) -> float:
         """L2 norm of the change."""

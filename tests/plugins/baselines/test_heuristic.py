@@ -58,6 +58,11 @@ def transcript(attack, *, at_most=200, task=None):
     return task, answer(attack.run(task), VICTIM, at_most=at_most)
 
 
+def boundary(tolerance, **changes):
+    task = task_of()
+    return BoundaryDistance(task.goal, task.clean, task.constraint, tolerance, **changes)
+
+
 def noting(task):
     notes = []
     return dataclasses.replace(task, note=notes.append), notes
@@ -138,7 +143,10 @@ def test_a_targeted_start_tries_regions_frame_by_frame():
 
 def test_frames_are_left_out_only_if_the_mean_change_falls_while_it_is_above_the_bound():
     task, attack = task_of(), Heuristic(bound=3.0, share=1.0)
-    objective, clip = BoundaryDistance.of(task, 1e-4), made(VICTIM, 1 - task.goal.label)
+    objective, clip = (
+        BoundaryDistance(task.goal, task.clean, task.constraint, 1e-4),
+        made(VICTIM, 1 - task.goal.label),
+    )
     mask = torch.ones(4, 16, 16, dtype=torch.bool)
     start = answer(attack._smallest_change(clip, mask, [0, 1], objective, task), VICTIM)
     whole = answer(attack._smallest_change(clip, mask, [], objective, task), VICTIM).result
@@ -150,7 +158,10 @@ def test_frames_are_left_out_only_if_the_mean_change_falls_while_it_is_above_the
 
 def test_below_the_bound_frames_are_left_out_whenever_possible():
     task, attack = task_of(), Heuristic(bound=200.0, share=1.0)
-    objective, clip = BoundaryDistance.of(task, 1e-4), made(VICTIM, 1 - task.goal.label)
+    objective, clip = (
+        BoundaryDistance(task.goal, task.clean, task.constraint, 1e-4),
+        made(VICTIM, 1 - task.goal.label),
+    )
     mask = torch.ones(4, 16, 16, dtype=torch.bool)
     start = answer(attack._smallest_change(clip, mask, [2], objective, task), VICTIM)
     assert start.result.mask.flatten(1).any(1).tolist() == [True, True, False, True]
@@ -209,7 +220,7 @@ def test_probes_stay_inside_the_mask_of_the_start():
 
 def test_the_estimate_gets_finer_when_the_line_search_finds_nothing_and_never_ends():
     rgf, search = RGF(15, 0.01), LineSearch()
-    objective = BoundaryDistance.of(task_of(), 1e-4)
+    objective = boundary(1e-4)
     pace = Pace(rgf, objective, search, UNTARGETED, release=False)
     betas = []
     for _ in range(4):
@@ -222,7 +233,7 @@ def test_the_estimate_gets_finer_when_the_line_search_finds_nothing_and_never_en
 
 def test_the_released_rules_give_up():
     def pace(numbers=UNTARGETED):
-        objective = BoundaryDistance.of(task_of(), 1e-2, absolute=True)
+        objective = boundary(1e-2, absolute=True)
         return Pace(RGF(15, 0.01), objective, LineSearch(), numbers, release=True)
 
     spent, long, near = pace(), pace(), pace(TARGETED)
@@ -262,6 +273,16 @@ def test_without_a_start_that_reaches_the_goal_it_gives_up_and_says_so(monkeypat
     assert asked.finished
     assert asked.queries == 3
     assert any("none of 3 clips" in note.get("notice", "") for note in notes)
+
+
+def test_candidates_overshoot_the_boundary_before_they_are_projected():
+    shown = []
+    for overshoot in (1.0, 2.0):
+        attack = Heuristic(start=Clips(VICTIM), overshoot=overshoot, **ONE)
+        task, asked = transcript(attack, at_most=100)
+        first = asked.asked[asked.roles.index("candidate")][0]
+        shown.append(float((first - task.clean).norm()))
+    assert shown[0] < shown[1]
 
 
 def test_random_blocks_are_tried_five_times_as_often(monkeypatch):

@@ -74,7 +74,7 @@ def boundary():
     )
     noise = torch.randn(task.clean.shape, generator=torch.Generator().manual_seed(0))
     far = (task.clean + 6 * (normal / normal.norm() + noise / noise.norm())).clamp(0, 1)
-    own = BoundaryDistance.of(task, 1e-6)
+    own = BoundaryDistance(task.goal, task.clean, task.constraint, 1e-6)
     point = answer(own.bisect(far, 22), victim).result
     theta = (point - task.clean) / own.distance(point)
     slope = -(normal - (normal * theta).sum() * theta)  # of the distance, by direction
