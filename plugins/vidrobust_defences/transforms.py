@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import cv2
+import numpy as np
 import torch
 import xxhash
 from annotated_types import Ge, Le
@@ -22,6 +24,9 @@ from vidrobust.video.io import encode_decode
 from vidrobust_defences.defended import Defended, transformed
 
 Filter = Literal["mean", "median"]
+
+OPENCV = (3, 5)
+"""Sides of squares whose median OpenCV has for float32."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class SpatialSmoothing:
         around = range(self.window)
 
         def change(clip: Tensor) -> Tensor:
+            if self.kind == "median" and self.window in OPENCV:
+                return _median_blur(clip, self.window)
             _, _, h, w = clip.shape
             wide = functional.pad(clip, (self.window // 2,) * 4, mode="replicate")
             shifted = [wide[..., y : y + h, x : x + w] for y in around for x in around]
@@ -142,8 +149,18 @@ class FrameResampling:
         return transformed(classifier, change)
 
 
+def _median_blur(clip: Tensor, window: int) -> Tensor:
+    """OpenCV's median of a square, a hundred times as fast; it has float32 for small windows."""
+    frames = clip.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    blurred = np.stack([cv2.medianBlur(frame, window) for frame in frames])
+    return torch.from_numpy(blurred).permute(0, 3, 1, 2).contiguous().to(clip.device)
+
+
 def _middle(shifted: list[Tensor], kind: Filter) -> Tensor:
     """The mean or the median over a list of clips."""
+    if kind == "median" and len(shifted) == 3:
+        one, two, three = shifted
+        return torch.maximum(torch.minimum(one, two), torch.minimum(torch.maximum(one, two), three))
     stacked = torch.stack(shifted)
     return stacked.mean(dim=0) if kind == "mean" else stacked.median(dim=0).values
 

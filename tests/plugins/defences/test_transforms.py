@@ -107,3 +107,20 @@ def test_a_model_that_refuses_still_refuses_behind_a_transformation():
 
     assert defended.refusal == "abort"
     assert torch.isnan(defended(victim.clip(1)[None])).all()
+
+
+def test_quick_medians_are_medians():
+    clip = torch.rand((5, 3, 12, 14), generator=torch.Generator().manual_seed(0))
+    wide = torch.nn.functional.pad(clip, (2, 2, 2, 2), mode="replicate")
+    boxes = [wide[..., y : y + 12, x : x + 14] for y in range(5) for x in range(5)]
+    frames = torch.stack([clip[[0, 0, 1, 2, 3]], clip, clip[[1, 2, 3, 4, 4]]])
+
+    class Seen(LinearVictim):
+        def __call__(self, clips):
+            return clips
+
+    square = SpatialSmoothing(window=5).wrap(Seen())(clip[None])[0]
+    moment = TemporalSmoothing().wrap(Seen())(clip[None])[0]
+
+    assert torch.equal(square, torch.stack(boxes).median(dim=0).values)
+    assert torch.equal(moment, frames.median(dim=0).values)
