@@ -54,8 +54,8 @@ def patch_of(folder: RunFolder, height: int, width: int) -> tuple[int, int]:
 def looked_at(note: Note, height: int, width: int) -> dict[int, tuple[int, int]]:
     """Corner of the box of each key frame; whole frames start at 0, 0."""
     if "boxes" in note:
-        return {frame: (top, left) for frame, top, left in note["boxes"]}
-    return {frame: (0, 0) for frame in note["frames"]}
+        return {frame: (top, left) for frame, top, left, *_ in note["boxes"]}
+    return {frame: (0, 0) for frame in note["key_frames"]}
 
 
 def draw_boxes(clean: Tensor, notes: list[Note], box: tuple[int, int], path: Path) -> None:

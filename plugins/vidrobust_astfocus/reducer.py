@@ -208,13 +208,14 @@ class AstFocus:
         return Chosen(boxes, key, sampled)
 
     def _looked_at(self, chosen: Chosen) -> dict[str, object]:
-        """Frame, top and left of every box probed; the frames alone where boxes are whole
-        frames.
+        """Frame, top, left, height and width of every box probed; the frames alone where boxes are
+        whole frames.
         """
         frames = chosen.key.nonzero().flatten().tolist()
         if self.spatial == "all":
-            return {"frames": frames}
-        return {"boxes": [[f, *self._boxes[int(chosen.boxes[f])][:2].tolist()] for f in frames]}
+            return {"key_frames": frames}
+        boxes = [[f, *self._boxes[int(chosen.boxes[f])].tolist()] for f in frames]
+        return {"key_frames": frames, "boxes": boxes}
 
 
 def _standardised(values: Tensor) -> Tensor:

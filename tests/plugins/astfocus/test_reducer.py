@@ -71,7 +71,7 @@ def test_only_the_wanted_number_of_key_frames_is_probed_while_all_sampled_ones_a
 
 def test_boxes_lie_on_the_grid_and_inside_the_frame():
     for note in attacked(1, count=1)[0].trace[1:]:
-        for frame, top, left in note["boxes"]:
+        for frame, top, left, *_ in note["boxes"]:
             assert frame in range(4)
             assert top in (0, 3, 7)
             assert left in (0, 3, 7)
