@@ -129,8 +129,21 @@ def config(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
             "constraint": {"use": "linf", "epsilon": 0.05},
             "queries": options.budget or BUDGETS[cell.goal],
         },
-        "attack": {"use": cell.attack},
+        "attack": {"use": cell.attack, **_networks(cell.attack, options)},
     }
+
+
+def _networks(attack: str, options: argparse.Namespace) -> dict[str, object]:
+    """The ImageNet network that an attack looks through, where its weights are at hand."""
+    if not options.network.exists():
+        return {}
+    features = {"use": "mobilenet-v2", "weights": str(options.network)}
+    tentative = {"network": "mobilenet_v2", "weights": str(options.network)}
+    return {
+        "astfocus": {"reducer": {"use": "astfocus", "features": features}},
+        "vbad": tentative,
+        "sparse": {**tentative, "features": features},
+    }.get(attack, {})
 
 
 class Lines(Silent):
@@ -234,6 +247,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/table"))
     parser.add_argument("--reuse", type=Path, help="folder with runs ucf6-<model>-<attack>")
     parser.add_argument("--shared", type=Path, default=Path(shared))
+    parser.add_argument(
+        "--network",
+        type=Path,
+        default=Path(shared) / "models" / "mobilenet_v2_imagenet.safetensors",
+        help="ImageNet weights for astfocus, vbad and sparse; they do without where it is missing",
+    )
     parser.add_argument("--results", type=Path, default=HERE / "results" / "table")
     return parser.parse_args(arguments)
 
