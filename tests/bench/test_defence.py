@@ -16,6 +16,7 @@ from vidrobust.bench.config import config_digest, resolve
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.report import read_row, render
 from vidrobust.bench.runner import Runner
+from vidrobust.bench.suite import load_suite
 from vidrobust.bench.verify import verify_run
 from vidrobust.capabilities import Refusal
 from vidrobust.errors import ConfigError, ContractError
@@ -176,3 +177,18 @@ def test_verify_asks_the_defended_model(videos, tmp_path, host):
 
     assert [row["same_answer"] for row in rows] == [True] * len(rows)
     assert len(rows) == sum(record["status"] == "success" for record in records) > 0
+
+
+def test_a_suite_has_models_with_and_without_defences(tmp_path, host):
+    file = tmp_path / "suite.toml"
+    file.write_text(
+        '[models.plain]\nuse = "zoo/c3d"\n'
+        '[models.guarded]\nuse = "zoo/c3d"\ndefence = { use = "shift", add = 0.5 }\n'
+        '[sources.motions]\nuse = "motions"\n[attacks.square]\nuse = "square"\n'
+    )
+
+    plans = [plan for _, plan in load_suite(file, out=tmp_path / "out").plans(host)]
+
+    assert [len(plan.defences) for plan in plans] == [0, 1]
+    assert plans[1].config["defence"]["add"] == 0.5
+    assert "defence" not in plans[1].config["model"]

@@ -11,10 +11,11 @@ from toy_training import Linear, Stages, clips, config, host, model
 from vidrobust_defences.commands.training_run import TrainingRun, settings_of
 from vidrobust_defences.trained import Oud, PgdAt
 from vidrobust_defences.training import AdversarialTraining, Settings, augmented
-from vidrobust_defences.weights import read
+from vidrobust_defences.weights import SHIPPED, find, read
 from vidrobust_defences.whitebox import Pgd, accuracy
 
 from vidrobust.bench.config import load_config, resolve
+from vidrobust.cli.main import main
 from vidrobust.errors import ConfigError
 from vidrobust.testing import LinearVictim
 
@@ -222,3 +223,33 @@ def test_keys_of_a_training_are_checked():
         settings_of("pgd-at", {"epsilom": 1})
     with pytest.raises(ConfigError, match=r"^train\.steps: expected int >= 0"):
         settings_of("pgd-at", {"steps": -1})
+
+
+def test_the_command_trains_and_a_run_takes_the_weights(tmp_path, capsys):
+    out, run_folder = tmp_path / "at.safetensors", tmp_path / "run"
+    small = ["--limit", "2", "--epochs", "1", "--set", "train.steps=1", "--set", "train.batch=2"]
+
+    code = call("train-defence", "--defence", "pgd-at", *small, "--out", str(out), "--json", "-q")
+    card = json.loads(capsys.readouterr().out)
+    behind = ["--defence", "pgd-at", "--set", f"defence.weights={out}"]
+    ran = call("run", *behind, "--limit", "1", "--budget", "3", "-q", "--out", str(run_folder))
+
+    assert (code, ran) == (0, 0)
+    assert (card["kind"], card["videos"]) == ("pgd-at", 2)
+    assert json.loads((run_folder / "run.json").read_text())["config"]["defence"]["weights"]
+    assert call("train-defence", "--defence", "pgd-at", *small, "--out", str(out)) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    return int(stop.value.code or 0)
+
+
+def test_weights_that_ship_are_named_for_what_they_are():
+    for kind, found in [(p.stem.split("-c3d")[0], p) for p in SHIPPED.glob("*.safetensors")]:
+        assert find("c3d-ucf6", kind) == found
+        assert found.stat().st_size < 3_000_000
+        assert read(found, kind)[1].kind == kind
+    assert find("c3d-ucf6", "pgd-at").exists()
