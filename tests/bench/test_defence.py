@@ -13,6 +13,7 @@ from torch import Tensor
 from whole_runs import config, run, stable, write_videos
 
 from vidrobust.bench.config import config_digest, resolve
+from vidrobust.bench.page import write_page
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.report import read_row, render
 from vidrobust.bench.runner import Runner
@@ -166,6 +167,8 @@ def test_a_report_names_model_and_defence(videos, tmp_path, host):
     for form in ("table", "md", "latex"):
         assert "torch + nothing" in render([row], form)
     assert "\nrun,torch,nothing," in render([row], "csv")
+    write_page([tmp_path / "run"], tmp_path / "page.html")
+    assert "square on torch + nothing" in (tmp_path / "page.html").read_text()
 
 
 def test_verify_asks_the_defended_model(videos, tmp_path, host):

@@ -162,7 +162,7 @@ def _paper(rows: Sequence[Row]) -> dict[str, Any] | None:
     for row in rows:
         wanted = {
             "attack": row.attack,
-            "model": PAPER_NAMES.get(row.model.rpartition("/")[2].lower(), row.victim),
+            "model": PAPER_NAMES.get(row.victim.rpartition("/")[2].lower(), row.victim),
             "dataset": PAPER_NAMES.get(row.source, row.source),
             "goal": row.goal,
         }
