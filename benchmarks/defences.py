@@ -69,7 +69,7 @@ TRAINING: dict[str, dict[str, object]] = {
 }
 """Two steps of PGD and a narrow block, so that a training takes minutes on one CPU core."""
 
-EPOCHS = {"pgd-at": 12, "oud": 5}
+EPOCHS = {"pgd-at": 12, "oud": 4}
 STAGES: dict[str, dict[str, object]] = {
     "c3d": {"stage": "backbone.features.10", "frames": 8},
     "tsn": {"stage": "backbone.features.10", "frames": 8},

@@ -18,7 +18,9 @@ Implementation details, `C` channels of the stage and width `w`:
 Parameters: `C = 256`, `w = 8` (released code) 223 040; `w = 16` 687 360, nearer the 0.6 million the
 paper states.
 
-Deviations: the last convolution starts at zero, so training starts at the network as it is;
+Deviations: the last convolution starts at zero, so training starts at the network as it is, and the
+others as He et al. (2015) start convolutions before a ReLU: with torch's own start, eight layers
+without biases and norms shrink the maps a thousandfold, and a short training leaves the block idle.
 `rectify = False` leaves the last ReLU out, for stages whose maps may be negative (MobileNet's).
 """
 
@@ -121,6 +123,9 @@ class Restoration(nn.Module):
         self.undercomplete = Undercomplete(width)
         self.widen = _point(width, channels)
         self.mix = _point(channels, channels)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv3d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(self.mix.weight)
 
     def forward(self, maps: Tensor) -> Tensor:

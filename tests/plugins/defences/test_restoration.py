@@ -38,6 +38,17 @@ def test_an_untrained_block_changes_nothing_that_is_not_negative():
     assert torch.equal(Restoration(6, 2, rectify=False)(maps), maps)
 
 
+def test_the_block_passes_on_maps_of_the_size_it_gets():
+    torch.manual_seed(0)
+    block = Restoration(64, 4)
+    maps = torch.randn(2, 64, 8, 7, 7)
+    narrow = block.squeeze(maps).relu()
+
+    given = block.widen(block.overcomplete(narrow) + block.undercomplete(narrow)).relu()
+
+    assert 0.1 < float(given.std() / maps.std()) < 10
+
+
 def test_maps_with_frames_in_the_batch_are_restored_alike():
     block = Restoration(6, 2)
     nn.init.normal_(block.mix.weight)
