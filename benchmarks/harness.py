@@ -120,7 +120,7 @@ def summary(values: list[float]) -> dict[str, float]:
 def write(name: str, result: dict[str, object]) -> None:
     """Print the result and keep it as `benchmarks/results/<name>.json`."""
     result = {
-        "command": " ".join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "torch": torch.__version__,
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
