@@ -239,7 +239,7 @@ def test_the_command_does_without_the_plugins_of_attack_and_source(
 
 def test_an_override_of_what_verify_does_not_use_is_refused(folder, command, capsys):
     assert command("--set", "attack.frames=3") == 2
-    assert "model and threat only" in capsys.readouterr().err
+    assert "model, defence and threat only" in capsys.readouterr().err
 
 
 def test_the_command_shows_a_table_and_talks_on_stderr(folder, command, capsys):

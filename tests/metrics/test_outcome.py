@@ -126,6 +126,7 @@ def test_misclassified_and_failed_videos_are_not_attacked():
         "success": 2,
         "exhausted": 1,
         "gave_up": 1,
+        "detected": 0,
         "misclassified": 1,
         "error": 1,
     }

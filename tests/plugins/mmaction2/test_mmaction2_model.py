@@ -24,6 +24,12 @@ from vidrobust.cli.main import main
 from vidrobust.errors import ConfigError, ModelError
 
 C3D = "c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb"
+# torch.hub, which MMEngine downloads with, leaves its connections to the garbage collector
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 TSM = "tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb"
 
 
