@@ -55,6 +55,29 @@ def test_the_same_records_as_in_this_process(videos, tmp_path):
     assert not list((tmp_path / "shared").glob("journal/*"))
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_fewer_videos_than_fit_in_flight(videos, tmp_path, count):
+    """Nobody waits for a video that will not come, while others wait to be asked about."""
+    sets = (f"run.limit={count}", "threat.constraint.epsilon=0.001", "threat.queries=40")
+    _, alone = attack(videos, tmp_path / "alone", Local(), *sets)
+    _, shared = attack(videos, tmp_path / "shared", Ray(workers=2), *sets)
+    assert len(shared) == count
+    assert stable(shared) == stable(alone)
+
+
+def test_a_video_that_cannot_be_read_is_one_error(videos, tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for path in videos.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "noise1.avi").write_bytes(b"no video")
+    sets = ("run.window=2", "threat.queries=40")
+    _, records = attack(folder, tmp_path / "run", Ray(workers=2), *sets)
+    statuses = {record["key"]: record["status"] for record in records}
+    assert len(statuses) == 5
+    assert [key for key, status in statuses.items() if status == "error"] == ["noise1"]
+
+
 def test_a_worker_killed_in_mid_attack_loses_nothing(videos, tmp_path, monkeypatch):
     monkeypatch.setattr("vidrobust.bench.ray_executor.POLL", 0.05)
     crews = []

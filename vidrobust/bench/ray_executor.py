@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import queue
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -128,11 +127,43 @@ class Ray:
         return RayCrew(plan, classifier, folder, max_batch, self)
 
 
+class Desk:
+    """Hands out videos, and remembers who took them.
+
+    A replica asks when it has room. It is answered at once, a key or None for no more: waiting
+    there would hold up the videos it is attacking.
+    """
+
+    def __init__(self, keys: list[str]) -> None:
+        self._left = deque(keys)
+        self._taken: dict[int, list[str]] = {}
+
+    def take(self, who: int) -> str | None:
+        """The next video."""
+        if not self._left:
+            return None
+        key = self._left.popleft()
+        self._taken.setdefault(who, []).append(key)
+        return key
+
+    def put_back(self, who: int, done: set[str]) -> int:
+        """Take back what a dead replica had and did not finish; tells how much that is."""
+        keys = [key for key in self._taken.pop(who, []) if key not in done]
+        self._left.extendleft(reversed(keys))
+        return len(keys)
+
+
 class Replica:
     """What an actor holds: a replica of the victim, attacking what it is given."""
 
     def __init__(
-        self, config: dict[str, Any], folder: str, cwd: str, max_batch: int, threads: int
+        self,
+        config: dict[str, Any],
+        folder: str,
+        cwd: str,
+        max_batch: int,
+        threads: int,
+        window: int,
     ) -> None:
         from vidrobust.bench.resolve import resolve
         from vidrobust.plugin.manager import PluginHost
@@ -140,27 +171,28 @@ class Replica:
         if Path(cwd).is_dir():
             os.chdir(cwd)
         torch.set_num_threads(threads)
-        plan = resolve(config, PluginHost())
+        plan = resolve({**config, "run": {**config["run"], "window": window}}, PluginHost())
         classifier = plan.victim()
         self._worker = Worker(
             plan, plan.threat.build(), classifier, RunFolder(Path(folder)), max_batch
         )
         self._videos = {v.key: v for v in plan.source.build().videos(classifier.spec)}
-        self._inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._progress: list[Progress] = []
 
     def process(self) -> int:
         """The process that a test may kill."""
         return os.getpid()
 
-    def give(self, key: str | None) -> None:
-        """Hand out a video; None says that there are no more."""
-        self._inbox.put(key)
+    def attack(self, desk: Any, me: int) -> Iterator[tuple[VideoRecord, Exception | None]]:
+        """Attack what the desk hands out until there is no more; journals are left to the runner.
 
-    def attack(self) -> Iterator[tuple[VideoRecord, Exception | None]]:
-        """Attack what is given until there is no more; journals are left to the runner."""
-        videos = (self._videos[key] for key in iter(self._inbox.get, None))
-        for done in self._worker.attack(videos, watch=self._watch):
+        Args:
+            desk: The `Desk`, an actor.
+            me: Who is asking.
+        """
+        ray = _ray()
+        keys = iter(lambda: ray.get(desk.take.remote(me)), None)
+        for done in self._worker.attack((self._videos[key] for key in keys), watch=self._watch):
             yield done.record, done.error
 
     def progress(self) -> list[Progress]:
@@ -175,14 +207,13 @@ class Replica:
         self._progress = [Progress(v.key, v.queries, v.margin, tuple(v.notices)) for v in videos]
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class _Hired:
-    """An actor, its stream of finished videos, and what it was given."""
+    """An actor, its number, and its stream of finished videos."""
 
+    number: int
     actor: Any
     stream: Any
-    keys: set[str] = field(default_factory=set)
-    dismissed: bool = False
 
 
 @dataclass
@@ -205,7 +236,9 @@ class RayCrew:
     clips_seen: int = 0
     replayed: int = 0
     _hired: list[_Hired] = field(default_factory=list, init=False)
-    _left: deque[str] = field(default_factory=deque, init=False)
+    _done: set[str] = field(default_factory=set, init=False)
+    _desk: Any = field(default=None, init=False)
+    _window: int = field(default=1, init=False)
     _deaths: int = field(default=0, init=False)
 
     def attack(
@@ -221,11 +254,16 @@ class RayCrew:
             VidrobustError: What an attack would raise in this process.
         """
         ray = _ray()
-        self._left = deque(video.key for video in videos)
-        wanted = min(self.settings.workers, len(self._left))
+        keys = [video.key for video in videos]
+        wanted = min(self.settings.workers, len(keys))
+        if not wanted:
+            return
+        # so that the first to ask does not take everything
+        self._window = min(self.plan.run.window, -(-len(keys) // wanted))
+        self._desk = ray.remote(Desk).options(num_cpus=0).remote(keys)
         try:
-            while len(self._hired) < wanted:
-                self._hire()
+            for number in range(wanted):
+                self._hire(number)
             while self._hired:
                 ready, _ = ray.wait([h.stream for h in self._hired], num_returns=1, timeout=POLL)
                 if not ready and watch is not None:
@@ -233,8 +271,8 @@ class RayCrew:
                 for hired in [h for h in self._hired if any(h.stream is r for r in ready)]:
                     yield from self._receive(hired)
         finally:
-            for hired in self._hired:
-                ray.kill(hired.actor)
+            for actor in [*(hired.actor for hired in self._hired), self._desk]:
+                ray.kill(actor)
             self._hired.clear()
 
     def processes(self) -> list[int]:
@@ -243,8 +281,8 @@ class RayCrew:
         found: list[int] = ray.get([hired.actor.process.remote() for hired in self._hired])
         return found
 
-    def _hire(self) -> None:
-        """Start an actor and give it its first videos: as many as it keeps in flight, and one."""
+    def _hire(self, number: int) -> None:
+        """Start an actor; it takes its videos itself."""
         ray = _ray()
         gpus = ray.cluster_resources().get("GPU", 0)
         options: dict[str, Any] = {"num_cpus": 1, "max_concurrency": 4}
@@ -260,23 +298,11 @@ class RayCrew:
                 os.getcwd(),
                 self.batch_size,
                 threads,
+                self._window,
             )
         )
-        hired = _Hired(actor, actor.attack.options(num_returns="streaming").remote())
-        self._hired.append(hired)
-        share = -(-len(self._left) // max(1, self.settings.workers - len(self._hired) + 1))
-        for _ in range(min(self.plan.run.window + 1, share)):
-            self._give(hired)
-
-    def _give(self, hired: _Hired) -> None:
-        """One more video, or the news that there are no more."""
-        if self._left:
-            key = self._left.popleft()
-            hired.keys.add(key)
-            hired.actor.give.remote(key)
-        elif not hired.dismissed:
-            hired.dismissed = True
-            hired.actor.give.remote(None)
+        stream = actor.attack.options(num_returns="streaming").remote(self._desk, number)
+        self._hired.append(_Hired(number, actor, stream))
 
     def _receive(self, hired: _Hired) -> Iterator[Done]:
         """Take one finished video of an actor, or notice that it has ended or died."""
@@ -292,10 +318,9 @@ class RayCrew:
         except ray.exceptions.RayTaskError as failure:
             cause = failure.cause
             raise (cause if isinstance(cause, VidrobustError) else failure) from None
-        hired.keys.discard(record["key"])
+        self._done.add(record["key"])
         journal = self.folder.journal_path(record["key"])
         yield Done(record, error, lambda: journal.unlink(missing_ok=True))
-        self._give(hired)
 
     def _settle(self, hired: _Hired) -> None:
         """Add up what an actor saw that has nothing left to do, and let it go."""
@@ -319,9 +344,9 @@ class RayCrew:
                 f"{self._deaths} Ray actors have died, the last one: {death}",
                 hint="look for memory or GPU trouble in Ray's logs; --resume goes on",
             )
-        self._left.extendleft(sorted(hired.keys))
-        if self._left:
-            self._hire()
+        left = _ray().get(self._desk.put_back.remote(hired.number, self._done))
+        if left:
+            self._hire(self.settings.workers + self._deaths)
 
     def _progress(self) -> list[InFlight]:
         ray = _ray()
