@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,8 +123,11 @@ def _show_plan(app: App, suite: Suite, *, as_json: bool) -> None:
     if as_json:
         app.json([row.as_dict() for row in rows])
         return
-    app.result(_plan_table(rows))
     possible = [row for row in rows if not row.problem]
+    if possible:
+        app.result(_plan_table(possible))
+    for problem, count in Counter(row.problem for row in rows if row.problem).items():
+        app.text(f"{count} runs cannot be made here: {problem}")
     queries, seconds = sum(r.queries or 0 for r in possible), sum(r.seconds or 0 for r in possible)
     app.text(
         f"{len(rows)} runs, {len(possible)} possible here, at most {queries:,} queries, "
@@ -139,7 +143,6 @@ def _plan_table(rows: list[Forecast]) -> Table:
     table.add_column("run", overflow="fold")
     for heading in ("videos", "done", "queries at most", "time at most", "price at most"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
     for row in rows:
         table.add_row(
             row.cell,
@@ -148,7 +151,6 @@ def _plan_table(rows: list[Forecast]) -> Table:
             _text(row.queries),
             "" if row.seconds is None else _duration(row.seconds),
             "" if row.price is None else f"{row.price:,.2f}",
-            row.problem,
         )
     return table
 
