@@ -7,20 +7,18 @@ clips and traces go to the run folder, so that has to be on a file system all no
 
 from __future__ import annotations
 
-import importlib
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from vidrobust.bench.plan import Plan
-from vidrobust.bench.record import RunFolder, VideoRecord
-from vidrobust.bench.worker import Done, InFlight, Worker
+from vidrobust.bench.ray_actors import Desk, Replica, ray_library
+from vidrobust.bench.record import RunFolder
+from vidrobust.bench.worker import Done, InFlight
 from vidrobust.errors import ConfigError, ModelError, VidrobustError
 from vidrobust.protocols import Classifier, Remote
 from vidrobust.threat import ThreatModel
@@ -28,21 +26,6 @@ from vidrobust.types import Video
 
 POLL = 0.5
 """Seconds between looks at how far the actors have come."""
-
-
-def _ray() -> Any:
-    """The library; its own types are too narrow for how it is documented to be used.
-
-    Raises:
-        ConfigError: If it is not installed.
-    """
-    try:
-        return importlib.import_module("ray")
-    except ModuleNotFoundError:
-        raise ConfigError(
-            "the executor 'ray' needs ray, which is not installed",
-            hint="pip install 'vidrobust[ray]'",
-        ) from None
 
 
 def _require_reachable(address: str | None) -> None:
@@ -61,16 +44,6 @@ def _require_reachable(address: str | None) -> None:
             f"no Ray cluster at {address!r}: {error.strerror or error}",
             hint="start one with `ray start --head`, or leave --ray-address away",
         ) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A video that an actor is attacking."""
-
-    key: str
-    queries: int
-    margin: float | None
-    notices: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +75,7 @@ class Ray:
             ConfigError: If Ray is not installed or not reachable, or the victim is remote: that is
                 asked by several threads already.
         """
-        ray = _ray()
+        ray = ray_library()
         if isinstance(classifier, Remote):
             raise ConfigError(
                 f"model {plan.model.name!r} fetches its answers from elsewhere",
@@ -125,86 +98,6 @@ class Ray:
                     hint="start one with `ray start --head`, or leave --ray-address away",
                 ) from None
         return RayCrew(plan, classifier, folder, max_batch, self)
-
-
-class Desk:
-    """Hands out videos, and remembers who took them.
-
-    A replica asks when it has room. It is answered at once, a key or None for no more: waiting
-    there would hold up the videos it is attacking.
-    """
-
-    def __init__(self, keys: list[str]) -> None:
-        self._left = deque(keys)
-        self._taken: dict[int, list[str]] = {}
-
-    def take(self, who: int) -> str | None:
-        """The next video."""
-        if not self._left:
-            return None
-        key = self._left.popleft()
-        self._taken.setdefault(who, []).append(key)
-        return key
-
-    def put_back(self, who: int, done: set[str]) -> int:
-        """Take back what a dead replica had and did not finish; tells how much that is."""
-        keys = [key for key in self._taken.pop(who, []) if key not in done]
-        self._left.extendleft(reversed(keys))
-        return len(keys)
-
-
-class Replica:
-    """What an actor holds: a replica of the victim, attacking what it is given."""
-
-    def __init__(
-        self,
-        config: dict[str, Any],
-        folder: str,
-        cwd: str,
-        max_batch: int,
-        threads: int,
-        window: int,
-    ) -> None:
-        from vidrobust.bench.resolve import resolve
-        from vidrobust.plugin.manager import PluginHost
-
-        if Path(cwd).is_dir():
-            os.chdir(cwd)
-        torch.set_num_threads(threads)
-        plan = resolve({**config, "run": {**config["run"], "window": window}}, PluginHost())
-        classifier = plan.victim()
-        self._worker = Worker(
-            plan, plan.threat.build(), classifier, RunFolder(Path(folder)), max_batch
-        )
-        self._videos = {v.key: v for v in plan.source.build().videos(classifier.spec)}
-        self._progress: list[Progress] = []
-
-    def process(self) -> int:
-        """The process that a test may kill."""
-        return os.getpid()
-
-    def attack(self, desk: Any, me: int) -> Iterator[tuple[VideoRecord, Exception | None]]:
-        """Attack what the desk hands out until there is no more; journals are left to the runner.
-
-        Args:
-            desk: The `Desk`, an actor.
-            me: Who is asking.
-        """
-        ray = _ray()
-        keys = iter(lambda: ray.get(desk.take.remote(me)), None)
-        for done in self._worker.attack((self._videos[key] for key in keys), watch=self._watch):
-            yield done.record, done.error
-
-    def progress(self) -> list[Progress]:
-        """The videos in flight."""
-        return self._progress
-
-    def counts(self) -> tuple[int, int, int]:
-        """Clips seen, clips replayed, clips per forward pass."""
-        return self._worker.clips_seen, self._worker.replayed, self._worker.batch_size
-
-    def _watch(self, videos: Sequence[InFlight]) -> None:
-        self._progress = [Progress(v.key, v.queries, v.margin, tuple(v.notices)) for v in videos]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +146,7 @@ class RayCrew:
             ModelError: If actors keep dying.
             VidrobustError: What an attack would raise in this process.
         """
-        ray = _ray()
+        ray = ray_library()
         keys = [video.key for video in videos]
         wanted = min(self.settings.workers, len(keys))
         if not wanted:
@@ -277,13 +170,13 @@ class RayCrew:
 
     def processes(self) -> list[int]:
         """Process ids of the actors."""
-        ray = _ray()
+        ray = ray_library()
         found: list[int] = ray.get([hired.actor.process.remote() for hired in self._hired])
         return found
 
     def _hire(self, number: int) -> None:
         """Start an actor; it takes its videos itself."""
-        ray = _ray()
+        ray = ray_library()
         gpus = ray.cluster_resources().get("GPU", 0)
         options: dict[str, Any] = {"num_cpus": 1, "max_concurrency": 4}
         if gpus:
@@ -306,7 +199,7 @@ class RayCrew:
 
     def _receive(self, hired: _Hired) -> Iterator[Done]:
         """Take one finished video of an actor, or notice that it has ended or died."""
-        ray = _ray()
+        ray = ray_library()
         try:
             record, error = ray.get(next(hired.stream))
         except StopIteration:
@@ -324,7 +217,7 @@ class RayCrew:
 
     def _settle(self, hired: _Hired) -> None:
         """Add up what an actor saw that has nothing left to do, and let it go."""
-        ray = _ray()
+        ray = ray_library()
         seen, replayed, batch = ray.get(hired.actor.counts.remote())
         self.clips_seen += seen
         self.replayed += replayed
@@ -344,12 +237,12 @@ class RayCrew:
                 f"{self._deaths} Ray actors have died, the last one: {death}",
                 hint="look for memory or GPU trouble in Ray's logs; --resume goes on",
             )
-        left = _ray().get(self._desk.put_back.remote(hired.number, self._done))
+        left = ray_library().get(self._desk.put_back.remote(hired.number, self._done))
         if left:
             self._hire(self.settings.workers + self._deaths)
 
     def _progress(self) -> list[InFlight]:
-        ray = _ray()
+        ray = ray_library()
         found: list[InFlight] = []
         for hired in self._hired:
             try:
