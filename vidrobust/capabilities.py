@@ -34,6 +34,11 @@ class Remote(Protocol):
         """Clips per call that it handles best."""
         ...
 
+    @property
+    def price(self) -> float:
+        """Of one answer, in whatever currency; 0 where it costs nothing."""
+        ...
+
     def keep(self, folder: Path) -> None:
         """Write every answer into `folder` before it is used, and use those that a killed process
         left there.

@@ -88,6 +88,11 @@ class HttpClassifier:
         """Clips per call that keep every connection busy."""
         return 2 * self._concurrency
 
+    @property
+    def price(self) -> float:
+        """Of one answer, as the config states it."""
+        return self._meter.price
+
     def keep(self, folder: Path) -> None:
         """Write every answer into `folder` before it is used, and take those of a process that was
         killed from there.

@@ -11,6 +11,7 @@ from vidrobust.bench.calibrate import calibrate, clips_per_second
 from vidrobust.bench.plan import Plan
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.suite import Suite
+from vidrobust.capabilities import Remote
 from vidrobust.errors import VidrobustError
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.protocols import Classifier
@@ -26,6 +27,7 @@ class Forecast:
         done: Videos that already have a record.
         queries: Budget times the videos still to be attacked: an upper limit.
         seconds: Time of as many forward passes, one after the other; without the attack's own.
+            None for a service, which is not asked to find out.
         price: Money for as many queries, for a model that states a price; else None.
         problem: Why the run cannot be made here; empty where it can.
     """
@@ -73,7 +75,7 @@ def forecast(suite: Suite, host: PluginHost) -> Iterator[Forecast]:
             videos=videos,
             done=done,
             queries=queries,
-            seconds=queries / model.rate,
+            seconds=queries / model.rate if model.rate else None,
             price=None if model.price is None else queries * model.price,
         )
 
@@ -81,19 +83,18 @@ def forecast(suite: Suite, host: PluginHost) -> Iterator[Forecast]:
 @dataclass(frozen=True, slots=True)
 class _Model:
     classifier: Classifier
-    rate: float
+    rate: float | None
     price: float | None
 
 
 def _measure(plan: Plan) -> _Model | VidrobustError:
-    """Build a victim and time it; a priced one is taken at its word and not asked."""
+    """Build a victim and time it; a service, whose answers may cost money, is not asked."""
     import torch
 
     try:
         classifier = plan.victim()
-        price = getattr(classifier, "price_per_query", None)
-        if price is not None:
-            return _Model(classifier, float(getattr(classifier, "rate", None) or 1.0), price)
+        if isinstance(classifier, Remote):
+            return _Model(classifier, None, classifier.price or None)
         size = plan.run.max_batch or calibrate(classifier, seconds=0.1)[0]
         noise = torch.rand((size, *classifier.spec.shape), device=classifier.device)
         return _Model(classifier, clips_per_second(classifier, noise, 0.2)[0], None)
