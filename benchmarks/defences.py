@@ -24,21 +24,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from many_runs import make_run, names, share, shared_folder
 from vidrobust_defences.commands.clips import Clips
 from vidrobust_defences.commands.scoring import calibrate, detector_of
 from vidrobust_defences.commands.training_run import TrainingRun
 from vidrobust_defences.weights import find
 from vidrobust_defences.whitebox import Pgd, accuracy
 
-from vidrobust.bench.config import load_config, resolve
-from vidrobust.bench.record import RunFolder, RunManifest, VideoRecord
-from vidrobust.bench.runner import Runner, Silent
+from vidrobust.bench.config import resolve
 from vidrobust.errors import ConfigError, VidrobustError
 from vidrobust.plugin.manager import PluginHost
 
@@ -105,14 +103,6 @@ def cells(options: argparse.Namespace) -> list[Cell]:
     ]
 
 
-def share(found: list[Cell], part: str) -> list[Cell]:
-    """Every n-th run from the k-th on, of `k/n`."""
-    index, _, count = part.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise ConfigError(f"--part: expected k/n with k < n, such as 0/2, got {part!r}")
-    return found[int(index) :: int(count)]
-
-
 def trained_file(model: str, defence: str, options: argparse.Namespace) -> str:
     """What `weights` says: the file that `prepare` made, or the name of those that ship."""
     made = options.out / "weights" / f"{defence}-{model}-ucf6.safetensors"
@@ -160,32 +150,13 @@ def cell_config(cell: Cell, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-class Lines(Silent):
-    """Prints a line per finished video."""
-
-    def started(self, manifest: RunManifest, total: int, done: int) -> None:
-        """How much is left."""
-        print(f"  {total - done} of {total} clips to attack", flush=True)
-
-    def recorded(self, record: VideoRecord) -> None:
-        """What it came to."""
-        spent = f"{record['queries']} queries, {record['seconds']:.0f} s"
-        print(f"  {record['key']}: {record['status']}, {spent}", flush=True)
-
-    def warned(self, message: str) -> None:
-        """On stderr."""
-        print(f"  {message}", file=sys.stderr, flush=True)
-
-
 def run(options: argparse.Namespace) -> int:
     """Attack everything that the options name; the exit code says whether every run worked."""
     host, failed = PluginHost(), 0
     for cell in share(cells(options), options.part):
         print(f"{cell.model} {cell.defence} {cell.attack}", flush=True)
         try:
-            plan = resolve(load_config(None, base=cell_config(cell, options)), host)
-            folder = RunFolder(cell.folder(options.out))
-            Runner(plan, host, folder, command=sys.argv, resume=True, observer=Lines()).run()
+            make_run(cell_config(cell, options), cell.folder(options.out), host)
         except VidrobustError as error:
             failed += 1
             print(f"  failed: {error.message} ({error.hint})", file=sys.stderr, flush=True)
@@ -276,17 +247,6 @@ def summary(options: argparse.Namespace) -> int:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-
-    def names(allowed: tuple[str, ...]) -> Any:
-        def split(text: str) -> list[str]:
-            wanted = text.split(",")
-            if unknown := set(wanted) - set(allowed):
-                raise argparse.ArgumentTypeError(f"{sorted(unknown)} not in {', '.join(allowed)}")
-            return wanted
-
-        return split
-
-    shared = os.environ.get("VIDROBUST_SHARED", str(HERE.parent.parent / "shared"))
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -298,7 +258,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--part", default="0/1", help="k/n: this process takes every n-th run")
     parser.add_argument("--budget", type=int, default=15_000, help="queries per clip")
     parser.add_argument("--out", type=Path, default=Path("runs/defences"))
-    parser.add_argument("--shared", type=Path, default=Path(shared))
+    parser.add_argument("--shared", type=Path, default=shared_folder())
     parser.add_argument("--results", type=Path, default=HERE / "results" / "defences.json")
     return parser.parse_args(arguments)
 

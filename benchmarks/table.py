@@ -20,17 +20,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from many_runs import make_run, names, share, shared_folder
 
-from vidrobust.bench.config import load_config, resolve
-from vidrobust.bench.record import RunFolder, RunManifest, VideoRecord
-from vidrobust.bench.runner import Runner, Silent
-from vidrobust.errors import ConfigError, VidrobustError
+from vidrobust.bench.limit import evenly
+from vidrobust.errors import VidrobustError
 from vidrobust.plugin.manager import PluginHost
 
 HERE = Path(__file__).resolve().parent
@@ -81,14 +79,6 @@ def cells(options: argparse.Namespace) -> list[Cell]:
     ]
 
 
-def share(found: list[Cell], part: str) -> list[Cell]:
-    """Every n-th run from the k-th on, of `k/n`."""
-    index, _, count = part.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise ConfigError(f"--part: expected k/n with k < n, such as 0/2, got {part!r}")
-    return found[int(index) :: int(count)]
-
-
 def registered(host: PluginHost) -> set[str]:
     """Names of the attacks that are offered."""
     return {provided.entry.name for provided in host.entries("attacks")}
@@ -102,10 +92,7 @@ def targets() -> dict[str, str]:
 
 def chosen_keys(limit: int | None) -> list[str]:
     """The clips that `--limit` takes: spread evenly over the list, as the runner does."""
-    keys = list(targets())
-    if limit is None or limit >= len(keys):
-        return keys
-    return [keys[i * len(keys) // limit] for i in range(limit)]
+    return evenly(list(targets()), limit)
 
 
 def config(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
@@ -146,30 +133,6 @@ def _networks(attack: str, options: argparse.Namespace) -> dict[str, object]:
     }.get(attack, {})
 
 
-class Lines(Silent):
-    """Prints a line per finished video."""
-
-    def started(self, manifest: RunManifest, total: int, done: int) -> None:
-        """How much is left."""
-        print(f"  {total - done} of {total} clips to attack", flush=True)
-
-    def recorded(self, record: VideoRecord) -> None:
-        """What it came to."""
-        spent = f"{record['queries']} queries, {record['seconds']:.0f} s"
-        print(f"  {record['key']}: {record['status']}, {spent}", flush=True)
-
-    def warned(self, message: str) -> None:
-        """On stderr."""
-        print(f"  {message}", file=sys.stderr, flush=True)
-
-
-def attack(cell: Cell, options: argparse.Namespace, host: PluginHost) -> None:
-    """Run one cell, or go on with it."""
-    plan = resolve(load_config(None, base=config(cell, options)), host)
-    folder = RunFolder(cell.folder(options.out))
-    Runner(plan, host, folder, command=sys.argv, resume=True, observer=Lines()).run()
-
-
 def run(options: argparse.Namespace) -> int:
     """Attack everything that the options name; the exit code says whether every run worked."""
     host, failed = PluginHost(), 0
@@ -184,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"  {earlier} stands for it", flush=True)
             continue
         try:
-            attack(cell, options, host)
+            make_run(config(cell, options), cell.folder(options.out), host)
         except VidrobustError as error:
             failed += 1
             print(f"  failed: {error.message} ({error.hint})", file=sys.stderr, flush=True)
@@ -223,17 +186,6 @@ def summary(options: argparse.Namespace) -> int:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-
-    def names(allowed: tuple[str, ...]) -> object:
-        def split(text: str) -> list[str]:
-            wanted = text.split(",")
-            if unknown := set(wanted) - set(allowed):
-                raise argparse.ArgumentTypeError(f"{sorted(unknown)} not in {', '.join(allowed)}")
-            return wanted
-
-        return split
-
-    shared = os.environ.get("VIDROBUST_SHARED", str(HERE.parent.parent / "shared"))
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -246,11 +198,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--budget", type=int, help="queries per clip instead of the paper's")
     parser.add_argument("--out", type=Path, default=Path("runs/table"))
     parser.add_argument("--reuse", type=Path, help="folder with runs ucf6-<model>-<attack>")
-    parser.add_argument("--shared", type=Path, default=Path(shared))
+    parser.add_argument("--shared", type=Path, default=shared_folder())
     parser.add_argument(
         "--network",
         type=Path,
-        default=Path(shared) / "models" / "mobilenet_v2_imagenet.safetensors",
+        default=shared_folder() / "models" / "mobilenet_v2_imagenet.safetensors",
         help="ImageNet weights for astfocus, vbad and sparse; they do without where it is missing",
     )
     parser.add_argument("--results", type=Path, default=HERE / "results" / "table")

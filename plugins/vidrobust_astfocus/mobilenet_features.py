@@ -26,8 +26,8 @@ from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
+from vidrobust_zoo.imagenet import read_tensors
 from vidrobust_zoo.networks.blocks import Normalise, fold_batch_norms
 from vidrobust_zoo.networks.mobilenet import MobileNet, convolution
 
@@ -75,7 +75,7 @@ def _load(weights: Path, changed: int, device: str) -> MobileNet:
     network = MobileNet(blocks=17)
     network.features.append(convolution(network.outputs, 1280))
     try:
-        read = _read(weights)
+        read = read_tensors(weights)
         state = {key: value.float() for key, value in read.items() if not key.startswith(_HEAD)}
         missing, unknown = network.load_state_dict(state, strict=False)
     except (SafetensorError, RuntimeError, EOFError, UnpicklingError, AttributeError) as error:
@@ -90,12 +90,3 @@ def _load(weights: Path, changed: int, device: str) -> MobileNet:
         )
     fold_batch_norms(network.eval())
     return network.requires_grad_(False).to(device)
-
-
-def _read(weights: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of a checkpoint of torch."""
-    if weights.suffix == ".safetensors":
-        tensors: dict[str, Tensor] = load_file(weights)
-        return tensors
-    state: dict[str, Tensor] = torch.load(weights, map_location="cpu", weights_only=True)
-    return state

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from vidrobust.bench.calibrate import calibrate
 from vidrobust.bench.executors import Crew, Executor, Local
+from vidrobust.bench.limit import evenly
 from vidrobust.bench.manifest import fresh_manifest, open_session
 from vidrobust.bench.plan import Plan, config_digest, require_access
 from vidrobust.bench.record import LOCK, RunFolder, RunManifest, VideoRecord
@@ -158,9 +159,7 @@ class Runner:
         videos = list(source.videos(classifier.spec))
         if not videos:
             raise VideoError(f"source {self.plan.source.name!r} has no video")
-        if self.plan.run.limit is not None and self.plan.run.limit < len(videos):
-            count = self.plan.run.limit
-            videos = [videos[i * len(videos) // count] for i in range(count)]
+        videos = evenly(videos, self.plan.run.limit)
         keys = [video.key for video in videos]
         if twice := next((key for key in keys if keys.count(key) > 1), None):
             raise ConfigError(f"source {self.plan.source.name!r} gives key {twice!r} twice")

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vidrobust.bench.limit import evenly
 from vidrobust.bench.params import parameters
 from vidrobust.bench.plan import Plan, config_digest, require_access
 from vidrobust.bench.values import convert, suggestion
@@ -232,7 +233,4 @@ def _spread(videos: list[Video], plan: Plan) -> list[Video]:
     """As many videos as `run.limit` asks for, spread over the list."""
     if not videos:
         raise VideoError(f"source {plan.source.name!r} has no video")
-    count = plan.run.limit
-    if count is None or count >= len(videos):
-        return videos
-    return [videos[i * len(videos) // count] for i in range(count)]
+    return evenly(videos, plan.run.limit)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from vidrobust.bench.limit import evenly
 from vidrobust.bench.plan import RunOptions
 from vidrobust.errors import ConfigError, VideoError
 from vidrobust.protocols import Classifier, Source
@@ -41,11 +42,8 @@ class Clips:
         videos = list(source.videos(classifier.spec))
         if not videos:
             raise VideoError("the source has no video")
-        if options.limit is not None and options.limit < len(videos):
-            count = options.limit
-            videos = [videos[i * len(videos) // count] for i in range(count)]
-        found = cls(videos, classifier.spec, classifier.device)
-        found.labels(range(len(videos)))
+        found = cls(evenly(videos, options.limit), classifier.spec, classifier.device)
+        found.labels(range(len(found)))
         return found
 
     def __len__(self) -> int:

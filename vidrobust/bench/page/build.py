@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from vidrobust.bench.limit import evenly
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.report import Row, defence_tables, interval, number, read_rows
 from vidrobust.bench.verify import load_verification
@@ -204,10 +205,8 @@ def _cards(
     from vidrobust.bench.page.clips import clip_card
 
     stored = [record for record in run.records() if record["clip"] is not None]
-    if limit < len(stored):
-        stored = [stored[i * len(stored) // limit] for i in range(limit)]
     cards = []
-    for record in stored:
+    for record in evenly(stored, limit):
         progress(f"{run.path.name}: {record['key']}")
         card = clip_card(run, record, classes)
         if card is not None:
