@@ -119,6 +119,11 @@ class Response:
         """`(k,)` bool: which clips the model did not answer."""
         return self.labels < 0
 
+    @property
+    def refuses(self) -> bool:
+        """Whether there is a clip that the model did not answer."""
+        return int(self.labels.min()) < 0
+
 
 Queries: TypeAlias = Generator[Query, Response, R]
 """A computation that asks queries and returns an `R`; called with `yield from`."""
@@ -132,7 +137,7 @@ class Untargeted:
 
     def met(self, labels: Tensor) -> Tensor:
         """`(k,)` bool: which of the top-1 `labels` `(k,)` reach the goal; a refusal does not."""
-        return (labels != self.label) & (labels >= 0)
+        return (labels != self.label).logical_and_(labels >= 0)
 
     def margin(self, scores: Tensor) -> Tensor:
         """`(k,)`: score of the label minus the best other score; negative once the goal is met."""

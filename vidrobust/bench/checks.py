@@ -9,7 +9,7 @@ import torch
 
 from vidrobust.bench.record import Check, RunFolder, VideoRecord
 from vidrobust.protocols import Classifier
-from vidrobust.threat.refusals import forget, labels_of
+from vidrobust.threat.refusals import forget, guard_of, labels_of
 
 
 def check_count(clips_seen: int, replayed: int, records: list[VideoRecord]) -> Check:
@@ -37,7 +37,7 @@ def recheck_clips(
         _, adversarial = folder.load_clip(record)
         clips = torch.stack([adversarial, adversarial])
         forget(classifier)
-        labels = labels_of(classifier, classifier(clips.to(classifier.device))).tolist()
+        labels = labels_of(guard_of(classifier), classifier(clips.to(classifier.device))).tolist()
         repeated += labels[0] == labels[1]
         fooled += labels[0] == record["adversarial_label"]
     checks = [

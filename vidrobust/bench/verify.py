@@ -19,7 +19,7 @@ from vidrobust.bench.record import RunFolder, VideoRecord
 from vidrobust.bench.recording import measure
 from vidrobust.errors import ConfigError, RecordError, VidrobustError
 from vidrobust.protocols import Classifier, Constraint
-from vidrobust.threat.refusals import forget, labels_of
+from vidrobust.threat.refusals import forget, guard_of, labels_of
 from vidrobust.types import Goal, Targeted, Untargeted
 from vidrobust.video.io import encode_decode, quantise
 
@@ -123,7 +123,7 @@ def _verify(
     except VidrobustError as error:  # one damaged clip says nothing about the others
         return _unjudged(record, error)
     forget(classifier)
-    answers = labels_of(classifier, classifier(clips.to(classifier.device))).cpu()
+    answers = labels_of(guard_of(classifier), classifier(clips.to(classifier.device))).cpu()
     met = goal_of(record).met(answers)
     labels = dict(zip(FORMS, answers.tolist(), strict=True))
     linf = measure(adversarial, clean)["linf"]

@@ -163,18 +163,21 @@ class Session:
         assert self.query is not None
         query, self.query = self.query, None
         self.outcome.queries += len(query)
-        self.outcome.note_refusals(response)
+        refuses = response.refuses
+        if refuses:
+            self.outcome.note_refusals(response)
         if self._task is None:
             self._begin(response)
             return
-        response = with_refusals_filled(response, self._task.reference)
+        if refuses:
+            response = with_refusals_filled(response, self._task.reference)
         if query.role == "candidate":
             self.outcome.candidates += len(query)
             self._latest, self._shown = query, response
         counts = query.role == "candidate" or self.threat.stop == "any_query"
         if counts and self._judge(query, response):
             self._conclude("success")
-        elif query.role == "candidate" and bool((response.labels == BARRED).any()):
+        elif refuses and query.role == "candidate" and bool((response.labels == BARRED).any()):
             self._end("detected")
         else:
             self._resume(response)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vidrobust.errors import ConfigError, ModelError
 from vidrobust.protocols import Classifier, Remote
-from vidrobust.threat.refusals import labels_of, refusals, remembers
+from vidrobust.threat.refusals import guard_of, labels_of, refusals, remembers
 from vidrobust.types import Access, Response
 
 _ROUNDING = 0.02
@@ -60,6 +60,7 @@ class Oracle:
                 "for similar queries",
                 hint="leave run.pad out",
             )
+        self._guard = guard_of(classifier)
         self.clips_seen = 0
         self.forwards = 0
 
@@ -100,7 +101,7 @@ class Oracle:
                 f"expected {(count, classes)}",
                 hint="do the class list and the checkpoint belong together?",
             )
-        refused = refusals(self.classifier, scores)
+        refused = refusals(self._guard, scores)
         _check_probabilities(scores if refused is None else scores[~refused])
         return scores
 
@@ -115,7 +116,7 @@ class Oracle:
             torch.cuda.empty_cache()
 
     def _filter(self, scores: Tensor) -> Response:
-        labels = labels_of(self.classifier, scores)
+        labels = labels_of(self._guard, scores)
         if self.access is Access.LABEL:
             return Response(labels)
         if self.access is Access.SCORES or self.top_k >= scores.shape[1]:

@@ -9,23 +9,32 @@ from vidrobust.protocols import Classifier, Guarded
 from vidrobust.types import BARRED, REFUSED
 
 
-def refusals(classifier: Classifier, scores: Tensor) -> Tensor | None:
+def guard_of(classifier: Classifier) -> Guarded | None:
+    """The model as one that may refuse; None for one that never does.
+
+    To be found out once: telling whether an object follows a protocol takes longer than an engine
+    has for a query.
+    """
+    if isinstance(classifier, Guarded) and classifier.refusal != "never":
+        return classifier
+    return None
+
+
+def refusals(guard: Guarded | None, scores: Tensor) -> Tensor | None:
     """`(k,)` bool: which rows of `(k, n)` scores are refusals; None for a model that gives none.
 
     A row of NaN is a refusal only of a model that says it refuses; else it is a fault.
     """
-    if not isinstance(classifier, Guarded) or classifier.refusal == "never":
-        return None
-    return torch.isnan(scores).all(dim=1)
+    return None if guard is None else torch.isnan(scores).all(dim=1)
 
 
-def labels_of(classifier: Classifier, scores: Tensor) -> Tensor:
+def labels_of(guard: Guarded | None, scores: Tensor) -> Tensor:
     """The top-1 labels `(k,)` of scores `(k, n)`; `REFUSED` or `BARRED` for a refusal."""
     labels = scores.argmax(dim=1)
-    refused = refusals(classifier, scores)
-    if refused is None or not isinstance(classifier, Guarded):
+    if guard is None:
         return labels
-    return labels.masked_fill(refused, BARRED if classifier.refusal == "abort" else REFUSED)
+    refused = torch.isnan(scores).all(dim=1)
+    return labels.masked_fill(refused, BARRED if guard.refusal == "abort" else REFUSED)
 
 
 def forget(classifier: Classifier) -> None:
