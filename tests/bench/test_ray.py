@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -36,6 +37,16 @@ def one_thread_and_no_cluster_left():
     yield
     torch.set_num_threads(threads)
     ray.shutdown()
+
+
+class Watched(Ray):
+    """Ray whose actors a test can get at."""
+
+    crews: ClassVar[list] = []
+
+    def crew(self, *arguments, **keywords):
+        self.crews.append(super().crew(*arguments, **keywords))
+        return self.crews[-1]
 
 
 def attack(videos, out, executor, *sets, observer=None, resume=False):
@@ -80,12 +91,6 @@ def test_a_video_that_cannot_be_read_is_one_error(videos, tmp_path):
 
 def test_a_worker_killed_in_mid_attack_loses_nothing(videos, tmp_path, monkeypatch):
     monkeypatch.setattr("vidrobust.bench.ray_executor.POLL", 0.05)
-    crews = []
-
-    class Watched(Ray):
-        def crew(self, *arguments, **keywords):
-            crews.append(super().crew(*arguments, **keywords))
-            return crews[0]
 
     class Killer(Silent):
         killed = 0
@@ -93,7 +98,7 @@ def test_a_worker_killed_in_mid_attack_loses_nothing(videos, tmp_path, monkeypat
         def working(self, found):
             if not self.killed and any(video.queries > 60 for video in found):
                 assert journalled(tmp_path / "killed") > 0
-                victim = crews[0].processes()[0]
+                victim = Watched.crews[-1].processes()[0]
                 os.kill(victim, signal.SIGKILL)
                 self.killed = victim
 
@@ -107,6 +112,30 @@ def test_a_worker_killed_in_mid_attack_loses_nothing(videos, tmp_path, monkeypat
     assert session["clips_replayed"] > 0
     # every answer that was written down before the kill was used, none was asked for again
     assert session["clips_seen"] + session["clips_replayed"] == sum(r["queries"] for r in records)
+
+
+def test_what_a_killed_worker_had_finished_stays_counted(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr("vidrobust.bench.ray_executor.POLL", 0.05)
+
+    class Killer(Silent):
+        finished = 0
+        killed_after = 0
+
+        def recorded(self, record):
+            self.finished += 1
+
+        def working(self, found):
+            if not self.killed_after and self.finished and any(v.queries > 60 for v in found):
+                self.killed_after = self.finished
+                os.kill(Watched.crews[-1].processes()[0], signal.SIGKILL)
+
+    sets = ("threat.constraint.epsilon=0.001", "threat.queries=300", "run.window=1")
+    killer = Killer()
+    manifest, records = attack(videos, tmp_path / "run", Watched(1), *sets, observer=killer)
+    assert 0 < killer.killed_after < len(records)
+    session = manifest["sessions"][0]
+    assert session["clips_seen"] + session["clips_replayed"] == sum(r["queries"] for r in records)
+    assert all(check["ok"] for check in manifest["checks"])
 
 
 def test_an_error_of_the_attack_is_the_error_of_the_run(videos, tmp_path):

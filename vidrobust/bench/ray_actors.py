@@ -98,8 +98,10 @@ class Replica:
         """The process that a test may kill."""
         return os.getpid()
 
-    def attack(self, desk: Any, me: int) -> Iterator[tuple[VideoRecord, Exception | None]]:
+    def attack(self, desk: Any, me: int) -> Iterator[tuple[VideoRecord, Exception | None, int]]:
         """Attack what the desk hands out until there is no more; journals are left to the runner.
+
+        Yields the fields of a `Done` but for its `release`, which cannot travel.
 
         Args:
             desk: The `Desk`, an actor.
@@ -108,7 +110,7 @@ class Replica:
         ray = ray_library()
         keys = iter(lambda: ray.get(desk.take.remote(me)), None)
         for done in self._worker.attack((self._videos[key] for key in keys), watch=self._watch):
-            yield done.record, done.error
+            yield done.record, done.error, done.replayed
 
     def progress(self) -> list[Progress]:
         """The videos in flight."""

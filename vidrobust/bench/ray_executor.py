@@ -100,13 +100,15 @@ class Ray:
         return RayCrew(plan, classifier, folder, max_batch, self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Hired:
-    """An actor, its number, and its stream of finished videos."""
+    """An actor, its number, its stream of finished videos, and what it has spent on those."""
 
     number: int
     actor: Any
     stream: Any
+    clips_seen: int = 0
+    replayed: int = 0
 
 
 @dataclass
@@ -201,7 +203,7 @@ class RayCrew:
         """Take one finished video of an actor, or notice that it has ended or died."""
         ray = ray_library()
         try:
-            record, error = ray.get(next(hired.stream))
+            record, error, replayed = ray.get(next(hired.stream))
         except StopIteration:
             self._settle(hired)
             return
@@ -212,8 +214,10 @@ class RayCrew:
             cause = failure.cause
             raise (cause if isinstance(cause, VidrobustError) else failure) from None
         self._done.add(record["key"])
+        hired.clips_seen += record["queries"] - replayed
+        hired.replayed += replayed
         journal = self.folder.journal_path(record["key"])
-        yield Done(record, error, lambda: journal.unlink(missing_ok=True))
+        yield Done(record, error, replayed, lambda: journal.unlink(missing_ok=True))
 
     def _settle(self, hired: _Hired) -> None:
         """Add up what an actor saw that has nothing left to do, and let it go."""
@@ -228,9 +232,12 @@ class RayCrew:
     def _bury(self, hired: _Hired, death: Exception) -> None:
         """Give the videos of a dead actor to a new one.
 
-        What it saw is in the journals and counts as replayed; a batch without an answer is lost.
+        What it saw of them is in the journals and counts as replayed; a batch without an answer is
+        lost. What it saw of videos it had finished is known from their records.
         """
         self._hired.remove(hired)
+        self.clips_seen += hired.clips_seen
+        self.replayed += hired.replayed
         self._deaths += 1
         if self._deaths > self.settings.deaths:
             raise ModelError(

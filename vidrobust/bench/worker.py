@@ -48,11 +48,13 @@ class Done:
     Args:
         record: The line.
         error: What stopped the attack, if something did.
+        replayed: How many of its queries were answered from its journal.
         release: Drops the journal: to be called once the line is written.
     """
 
     record: VideoRecord
     error: Exception | None = None
+    replayed: int = 0
     release: Callable[[], None] = lambda: None
 
 
@@ -141,6 +143,7 @@ class Worker:
         return Done(
             finished_record(session, path, clip),
             error,
+            session.replayed,
             functools.partial(session.close, discard_journal=True),
         )
 
