@@ -7,7 +7,7 @@ from torch import Tensor
 from vidrobust_reducers.random import corner, patch_side
 
 
-def grid_boxes(height: int, width: int, patch: int | None, grid: int) -> Tensor:
+def grid_boxes(height: int, width: int, patch: float | None, grid: int) -> Tensor:
     """`(grid * grid, 4)` int64 boxes (top, left, height, width); the first coordinate of an index
     is x.
 

@@ -18,6 +18,11 @@ def vidrobust_attacks() -> Iterable[Entry]:
         "PGD with NES where two learning agents look",
         paper=PAPER,
     )
+    yield Entry(
+        "astfocus-plus",
+        "vidrobust_astfocus.plus:astfocus_plus",
+        "astfocus with noise that pixels and frames share, momentum and larger boxes",
+    )
 
 
 @hookimpl

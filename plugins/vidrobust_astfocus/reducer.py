@@ -60,7 +60,7 @@ class AstFocus:
         rewards: Which terms the agents earn, each with those before it.
         scale: `window` standardises each term over recent iterations, `none` takes it as it is.
         key_frames: Key frames wanted, `L` in the paper.
-        patch: Side of a box in pixels; None is 65 of 112, in proportion.
+        patch: Side of a box in pixels, or below 1 its share of the frame; None is 65 / 112.
         grid: Corners per axis.
         features: What the agents see; None takes `mobilenet-v2` where torchvision's weights are in
             torch's cache, else `grid`, and says so.
@@ -77,7 +77,7 @@ class AstFocus:
     rewards: Terms = "+representative"
     scale: Literal["window", "none"] = "window"
     key_frames: Annotated[int, Ge(1)] = 10
-    patch: Annotated[int, Ge(1)] | None = None
+    patch: Annotated[float, Gt(0)] | None = None
     grid: Annotated[int, Ge(2)] = 7
     features: FrameFeatures | None = None
     rate: Annotated[float, Gt(0)] = 3e-3

@@ -47,11 +47,11 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from vidrobust.cells import Cells
 from vidrobust.errors import ConfigError
 from vidrobust.protocols import Objective, Subspace
 from vidrobust.subspaces import Pixels, Steps
 from vidrobust.types import Queries
-from vidrobust_estimators.cells import Cells
 
 LARGEST_EXPONENT = 50.0
 OFF_THE_EDGE = 1e-6

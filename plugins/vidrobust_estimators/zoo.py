@@ -49,10 +49,10 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 
+from vidrobust.cells import Cells
 from vidrobust.errors import ConfigError
 from vidrobust.protocols import Objective, Subspace
 from vidrobust.types import Queries
-from vidrobust_estimators.cells import Cells
 
 ADAM_FLOOR = 1e-8
 

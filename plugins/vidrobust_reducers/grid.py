@@ -14,13 +14,15 @@ PAPER_PATCH = 65 / 112
 """Side of a patch over the side of a frame."""
 
 
-def patch_side(size: int, patch: int | None) -> int:
-    """The side of a patch on a frame of `size` pixels: `patch`, or the paper's proportion.
+def patch_side(size: int, patch: float | None) -> int:
+    """The side of a patch on a frame of `size` pixels: `patch` pixels, or that share of the frame
+    where it is less than 1, or the paper's proportion.
 
     Raises:
         ConfigError: If the patch is larger than the frame.
     """
-    side = round(size * PAPER_PATCH) if patch is None else patch
+    patch = PAPER_PATCH if patch is None else patch
+    side = round(size * patch if patch < 1 else patch)
     if side > size:
         raise ConfigError(
             f"patch: {side} pixels do not fit a frame of {size}", hint="use a smaller patch"

@@ -41,3 +41,9 @@ def vidrobust_reducers() -> Iterable[Entry]:
         "one noise frame under a random geometric warp per frame",
         paper="Geo-TRAP (Li et al., NeurIPS 2021)",
     )
+    yield Entry(
+        "coarse",
+        "vidrobust_reducers.coarse:Coarse",
+        "blocks of pixels and frames that share their noise, where another reducer looks",
+        paper="data prior of Bandits (Ilyas, Engstrom and Madry, ICLR 2019)",
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from vidrobust.protocols import Objective, Subspace, Task
@@ -26,13 +26,13 @@ class RandomPatches:
 
     Args:
         frames: Key frames per iteration, `L` in the paper; at most the clip's.
-        patch: Side of a patch in pixels; None is 65 of 112, in proportion.
+        patch: Side of a patch in pixels, or below 1 its share of the frame; None is 65 / 112.
         grid: Corners per axis.
         noise: `table` or `fresh`, see `vidrobust.subspaces.gaussian`.
     """
 
     frames: Annotated[int, Ge(1)] = 10
-    patch: Annotated[int, Ge(1)] | None = None
+    patch: Annotated[float, Gt(0)] | None = None
     grid: Annotated[int, Ge(1)] = 7
     noise: Noise = "table"
 

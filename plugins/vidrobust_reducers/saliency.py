@@ -44,7 +44,7 @@ class Saliency:
         mode: `patch`, the most salient patch of the grid; `pixels`, the most salient pixels.
         saliency: `spectral-residual` or `fine-grained`, see `vidrobust.video.cues`.
         share: Share of a key frame's pixels in `pixels` mode.
-        patch: Side of a patch in pixels; None is 65 of 112, in proportion.
+        patch: Side of a patch in pixels, or below 1 its share of the frame; None is 65 / 112.
         grid: Corners per axis.
         noise: `table` or `fresh`, see `vidrobust.subspaces.gaussian`.
     """
@@ -53,7 +53,7 @@ class Saliency:
     mode: Literal["patch", "pixels"] = "patch"
     saliency: SaliencyName = "spectral-residual"
     share: Annotated[float, Gt(0), Le(1)] = 0.6
-    patch: Annotated[int, Ge(1)] | None = None
+    patch: Annotated[float, Gt(0)] | None = None
     grid: Annotated[int, Ge(1)] = 7
     noise: Noise = "table"
     _subspace: Subspace | None = field(default=None, init=False, repr=False)

@@ -45,8 +45,8 @@ def names(kind: Kind) -> list[str]:
 
 def build(kind: Kind, name: str):
     small = dict(SMALL.get((kind, name), {}))
-    if (kind, name) == ("attacks", "astfocus"):
-        small["reducer"] = HOST.find("reducers", name).load()(hidden=8)  # a small network
+    if kind == "attacks" and name.startswith("astfocus"):
+        small["reducer"] = HOST.find("reducers", "astfocus").load()(hidden=8)  # a small network
     return HOST.find(kind, name).load()(**small)
 
 

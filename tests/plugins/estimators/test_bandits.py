@@ -8,8 +8,8 @@ import pytest
 import torch
 from linear import POINT, SHAPE, Linear, estimate, weight
 from vidrobust_estimators.bandits import Bandits
-from vidrobust_estimators.cells import Cells
 
+from vidrobust.cells import Cells
 from vidrobust.errors import ConfigError
 from vidrobust.objectives import ScoreObjective
 from vidrobust.subspaces import Masked, Patch, Patches, Pixels

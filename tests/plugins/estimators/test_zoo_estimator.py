@@ -6,10 +6,10 @@ import pytest
 import torch
 from linear import POINT, SHAPE, Linear, estimate, weight
 from vidrobust_baselines.pgd_nes import pgd_nes
-from vidrobust_estimators.cells import Cells
 from vidrobust_estimators.zoo import Zoo
 
 from vidrobust.attacks import SignedStep
+from vidrobust.cells import Cells
 from vidrobust.errors import ConfigError
 from vidrobust.subspaces import Patch, Patches, Pixels
 from vidrobust.testing import LinearVictim, answer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from vidrobust_estimators.cells import Cells
 
+from vidrobust.cells import Cells
 from vidrobust.subspaces import Masked, Patch, Patches, Pixels
 
 SHAPE = (5, 3, 8, 7)

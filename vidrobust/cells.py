@@ -39,12 +39,28 @@ class Cells:
         """Values of cells `(t', c, h', w')` given to all their pixels: `(t, c, h, w)`; the values
         themselves where a cell is one value.
         """
-        t, _, h, w = self.clip_shape
-        if self.tile == self.tile_frames == 1:
+        values = self.spread_frames(values)
+        if self.tile_frames == 1:
             return values
+        return values.repeat_interleave(self.tile_frames, 0)[: self.clip_shape[0]]
+
+    def spread_frames(self, values: Tensor) -> Tensor:
+        """Values of cells given to all their pixels, once per cell: `(t', c, h, w)`."""
+        if self.tile == 1:
+            return values
+        _, _, h, w = self.clip_shape
         values = values.repeat_interleave(self.tile, 3)[..., :w]
-        values = values.repeat_interleave(self.tile, 2)[:, :, :h]
-        return values.repeat_interleave(self.tile_frames, 0)[:t]
+        return values.repeat_interleave(self.tile, 2)[:, :, :h]
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of `(t, c, h, w)` values in each cell, `(t', c, h', w')`: the adjoint of
+        `spread`.
+        """
+        t, c, h, w = self.shape
+        frames, rows, columns = t * self.tile_frames, h * self.tile, w * self.tile
+        whole = values.new_zeros((frames, c, rows, columns))
+        whole[: values.shape[0], :, : values.shape[2], : values.shape[3]] = values
+        return whole.view(t, self.tile_frames, c, h, self.tile, w, self.tile).sum((1, 4, 6))
 
     def largest(self, values: Tensor) -> Tensor:
         """The largest of `(t, c, h, w)` values in each cell: `(t', c, h', w')`."""
