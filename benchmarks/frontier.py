@@ -39,8 +39,16 @@ ATTACKS: Mapping[str, Mapping[str, Any]] = {
     "focus-no-evolve": {"use": "texture-focus", "evolve": 0},
     "focus-even": {"use": "texture-focus", "adapt": False},
     "pgd-nes-random": {"use": "pgd-nes", "reducer": {"use": "random"}},
+    "pgd-nes-coarse": {
+        "use": "pgd-nes",
+        "reducer": {"use": "coarse", "tile": 4},
+        "momentum": 0.9,
+        "objective": "log-margin",
+    },
 }
-"""Attacks whose name here is not what `use` says: ablations of `texture-focus`, and a baseline."""
+"""Attacks whose name here is not what `use` says: ablations of `texture-focus`, a baseline, and
+`astfocus-plus` without agents.
+"""
 
 REFINERS: Mapping[str, Mapping[str, Any]] = {
     "prune-no-repair": {"use": "prune", "repair": False},
