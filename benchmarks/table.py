@@ -103,12 +103,7 @@ def config(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
     return {
         "run": run,
         "model": {"use": f"zoo/{cell.model}", "weights": "ucf6"},
-        "source": {
-            "use": "ucf101",
-            "root": str(options.shared / "data" / "ucf101_6class"),
-            "split": 1,
-            "part": "test",
-        },
+        "source": _source(options),
         "threat": {
             "goal": cell.goal,
             "target": "random",
@@ -116,8 +111,29 @@ def config(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
             "constraint": {"use": "linf", "epsilon": 0.05},
             "queries": options.budget or BUDGETS[cell.goal],
         },
-        "attack": {"use": cell.attack, **_networks(cell.attack, options)},
+        "attack": {
+            "use": cell.attack,
+            **_networks(cell.attack, options),
+            **_starts(cell, options),
+        },
     }
+
+
+def _starts(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
+    """Clips of the training list to start from, for attacks that walk from another clip."""
+    walking = {
+        "untargeted": ("heuristic", "rlsb"),
+        "targeted": ("heuristic", "rlsb", "vbad", "sparse"),
+    }
+    if cell.attack not in walking[cell.goal]:
+        return {}
+    return {"start": {**_source(options), "part": "train"}}
+
+
+def _source(options: argparse.Namespace) -> dict[str, object]:
+    """Six classes of UCF-101."""
+    root = options.shared / "data" / "ucf101_6class"
+    return {"use": "ucf101", "root": str(root), "split": 1, "part": "test"}
 
 
 def _networks(attack: str, options: argparse.Namespace) -> dict[str, object]:

@@ -10,27 +10,39 @@ import torch
 from art.attacks import evasion
 from art.estimators import classification
 from art_victims import CLASSES, FRAMES, NCFHW, SIZE, black_box, clips, network, pytorch
+from torch import nn
 
 from vidrobust.art import VideoClassifier
 from vidrobust.testing import LinearVictim
 
+NUMPY_2 = np.__version__ >= "2"
 QUIET = {"verbose": False}
+DOUBLE = (RuntimeError, "Input type .double. and bias type .float.")
+"""What `PyTorchClassifier` says to ART's float64."""
+
+
+def is_last(estimator) -> bool:
+    """Whether the colours are the last axis of its clips."""
+    return getattr(estimator, "channels_first", True) is False
+
+
+def clip_for(estimator) -> np.ndarray:
+    """`clips(1)` in the layout of the estimator."""
+    if getattr(estimator, "view", "") == "fold":
+        return clips(1).reshape(1, 3 * FRAMES, SIZE, SIZE)
+    return clips(1, nfhwc=is_last(estimator))
 
 
 def generate(attack, x=None, **kwargs) -> np.ndarray:
+    """What the attack makes of `x`, by default of one clip."""
     np.random.seed(0)
     random.seed(0)
-    x = clips(1) if x is None else x
+    x = clip_for(attack.estimator) if x is None else x
     with np.errstate(all="ignore"):
         return attack.generate(x.copy(), **kwargs)
 
 
-def hsj(estimator, **kwargs) -> np.ndarray:
-    options = {"max_iter": 2, "init_eval": 8, "max_eval": 8, "init_size": 5, **QUIET}
-    return generate(evasion.HopSkipJump(estimator, **options), x_adv_init=start(), **kwargs)
-
-
-def start() -> np.ndarray:
+def start(*, nfhwc: bool = False) -> np.ndarray:
     """A clip of another class than `clips(1)`."""
     module, rng = network(), np.random.default_rng(0)
     with torch.no_grad():
@@ -39,22 +51,33 @@ def start() -> np.ndarray:
             colours = rng.random((1, 3, 1, 4, 4)).round().astype(np.float32)
             other = colours.repeat(FRAMES, 2).repeat(4, 3).repeat(4, 4)
             if int(module(torch.from_numpy(other)).argmax()) != label:
-                return other
+                return other.transpose(0, 2, 3, 4, 1).copy() if nfhwc else other
     raise AssertionError("the network answers one class to everything")
+
+
+def target() -> np.ndarray:
+    """The class of `start()`."""
+    return black_box().predict(start()).argmax(axis=1)
+
+
+def hsj(estimator, *, y=None, **kwargs) -> np.ndarray:
+    options = {"max_iter": 2, "init_eval": 8, "max_eval": 8, "init_size": 5, **kwargs, **QUIET}
+    attack = evasion.HopSkipJump(estimator, **options)
+    y = target() if attack.targeted else y
+    return generate(attack, y=y, x_adv_init=start(nfhwc=is_last(estimator)))
 
 
 def boundary(estimator) -> np.ndarray:
     attack = evasion.BoundaryAttack(
         estimator, targeted=False, max_iter=2, num_trial=3, sample_size=4, **QUIET
     )
-    return generate(attack, x_adv_init=start())
+    return generate(attack, x_adv_init=start(nfhwc=is_last(estimator)))
 
 
 def sign_opt(estimator) -> np.ndarray:
-    attack = evasion.SignOPTAttack(
-        estimator, targeted=False, num_trial=5, max_iter=2, query_limit=50, k=5, **QUIET
-    )
-    return generate(attack)
+    """Towards a target: without one it finds nothing to start from in so few trials."""
+    attack = evasion.SignOPTAttack(estimator, max_iter=2, query_limit=50, k=20, **QUIET)
+    return generate(attack, y=target(), x_init=start(nfhwc=is_last(estimator)))
 
 
 def zoo(estimator, **kwargs) -> np.ndarray:
@@ -67,16 +90,50 @@ def simba(estimator, x=None, **kwargs) -> np.ndarray:
 
 
 def square(estimator, **kwargs) -> np.ndarray:
-    return generate(evasion.SquareAttack(estimator, eps=0.1, max_iter=5, **kwargs, **QUIET))
+    options = {"eps": 0.1, "max_iter": 5, **kwargs, **QUIET}
+    return generate(evasion.SquareAttack(estimator, **options))
 
 
-def folded(make: Callable[..., object]) -> Callable[[], np.ndarray]:
+def laser(estimator) -> np.ndarray:
+    return generate(evasion.LaserAttack(estimator, iterations=1, laser_generator=None))
+
+
+def translated(estimator) -> np.ndarray:
+    small = {"max_translation": 10, "num_translations": 2, "max_rotation": 9, "num_rotations": 2}
+    return generate(evasion.SpatialTransformation(estimator, **small, **QUIET))
+
+
+def one_pixel(estimator) -> np.ndarray:
+    return generate(evasion.PixelAttack(estimator, th=1, es=1, max_iter=1, **QUIET))
+
+
+def threshold(estimator) -> np.ndarray:
+    return generate(evasion.ThresholdAttack(estimator, th=1, es=1, max_iter=1, **QUIET))
+
+
+def geoda(estimator, max_iter: int = 500) -> np.ndarray:
+    return generate(evasion.GeoDA(estimator, batch_size=4, max_iter=max_iter, **QUIET))
+
+
+def nes(estimator) -> classification.QueryEfficientGradientEstimationClassifier:
+    wrapped = classification.QueryEfficientGradientEstimationClassifier
+    return wrapped(estimator, 4, 1 / 64, round_samples=0)
+
+
+def pgd(estimator) -> np.ndarray:
+    attack = evasion.ProjectedGradientDescent(estimator, eps=0.1, max_iter=2, **QUIET)
+    return generate(attack)
+
+
+def white_box(name: str, **kwargs) -> Callable[[object], np.ndarray]:
+    return lambda estimator: generate(getattr(evasion, name)(estimator, **kwargs))
+
+
+def folded(attack: Callable[[object], np.ndarray]) -> Callable[[], np.ndarray]:
     """The attack through our estimator, on the clip as an image."""
 
     def run() -> np.ndarray:
-        victim = VideoClassifier(LinearVictim(), "fold")
-        found = generate(make(victim), clips(1).reshape(1, 3 * FRAMES, SIZE, SIZE))
-        return found.reshape(1, *NCFHW)
+        return attack(VideoClassifier(LinearVictim(), "fold")).reshape(1, *NCFHW)
 
     return run
 
@@ -88,55 +145,74 @@ def bare() -> classification.BlackBoxClassifier:
     )
 
 
-def last() -> classification.BlackBoxClassifierNeuralNetwork:
-    """A black box of the layout NFHWC."""
+def open_ended(**kwargs) -> classification.BlackBoxClassifierNeuralNetwork:
+    """A black box of clips of any length, given as an array of objects."""
+
+    def answer(x):
+        return np.concatenate([pytorch().predict(np.asarray(clip)[None]) for clip in x])
+
+    shape = (3, None, SIZE, SIZE)
     return classification.BlackBoxClassifierNeuralNetwork(
-        lambda x: black_box().predict(x.transpose(0, 4, 1, 2, 3)),
-        (FRAMES, SIZE, SIZE, 3),
-        CLASSES,
-        channels_first=False,
-        clip_values=(0, 1),
+        answer, shape, CLASSES, clip_values=(0, 1), channels_first=True, **kwargs
     )
 
 
-def nes() -> classification.QueryEfficientGradientEstimationClassifier:
-    wrapped = classification.QueryEfficientGradientEstimationClassifier
-    return wrapped(black_box(), 4, 1 / 64, round_samples=0)
+def two_lengths() -> np.ndarray:
+    """Clips of four frames and of two."""
+    x = np.empty(2, dtype=object)
+    x[0], x[1] = clips(1)[0], clips(1)[0][:, :2]
+    return x
 
 
-def auto_attack() -> np.ndarray:
-    member = evasion.SquareAttack(pytorch(), eps=1e-4, max_iter=2, **QUIET)
-    return generate(evasion.AutoAttack(pytorch(), eps=1e-4, attacks=[member]))
+def auto_attack(eps: float) -> np.ndarray:
+    """Its APGD and its Square, as it makes them itself but shorter."""
+    estimator, options = pytorch(), {"eps": eps, "max_iter": 3, **QUIET}
+    steps = evasion.AutoProjectedGradientDescent(estimator, eps_step=eps / 4, **options)
+    attacks = [steps, evasion.SquareAttack(estimator, **options)]
+    return generate(evasion.AutoAttack(estimator, eps=eps, attacks=attacks))
 
 
-def flickering(*, nfhwc: bool) -> np.ndarray:
-    attack = evasion.OverTheAirFlickeringPyTorch(pytorch(nfhwc=nfhwc), max_iter=5, **QUIET)
-    return generate(attack, clips(1, nfhwc=nfhwc))
+def flickering(estimator) -> np.ndarray:
+    return generate(evasion.OverTheAirFlickeringPyTorch(estimator, max_iter=5, **QUIET))
 
 
-def saliency(x: np.ndarray, *, eps: float, **kwargs) -> np.ndarray:
-    estimator = pytorch()
+def saliency(estimator, x=None, *, eps: float = 0.2, **kwargs) -> np.ndarray:
     inner = evasion.FastGradientMethod(estimator, eps=eps, eps_step=eps)
     return generate(evasion.FrameSaliencyAttack(estimator, inner, **kwargs, **QUIET), x)
 
 
-def patch() -> np.ndarray:
-    attack = evasion.AdversarialPatchNumpy(pytorch(nfhwc=True), max_iter=1, batch_size=1, **QUIET)
-    return attack.generate(clips(1, nfhwc=True), np.eye(3)[[0]])
+def saliency_of_labels() -> np.ndarray:
+    estimator = pytorch()
+    inner = evasion.HopSkipJump(estimator, **QUIET)
+    return generate(evasion.FrameSaliencyAttack(estimator, inner, frame_index=2, **QUIET))
 
 
-def white_box(name: str, **kwargs) -> Callable[[], np.ndarray]:
-    return lambda: generate(getattr(evasion, name)(pytorch(), **kwargs))
+def patched(estimator, x=None) -> np.ndarray:
+    """Clips with the patch in them."""
+    x = clip_for(estimator) if x is None else x
+    attack = evasion.AdversarialPatchNumpy(estimator, max_iter=1, batch_size=1, **QUIET)
+    random.seed(0)
+    attack.generate(x, np.eye(CLASSES)[[0]])
+    return attack.apply_patch(x, scale=0.5)
 
 
-def translated(estimator) -> evasion.SpatialTransformation:
-    small = {"max_translation": 10, "num_translations": 2, "max_rotation": 9, "num_rotations": 2}
-    return evasion.SpatialTransformation(estimator, **small, **QUIET)
+def frames_first() -> classification.PyTorchClassifier:
+    """The network for clips `(n, t, c, h, w)`, the other layout ART's patches claim to know."""
+    module = network()
+    module.insert(0, FramesFirst())
+    return classification.PyTorchClassifier(
+        module,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=(FRAMES, 3, SIZE, SIZE),
+        nb_classes=CLASSES,
+        channels_first=True,
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )
 
 
-def one_pixel(estimator) -> evasion.PixelAttack:
-    return evasion.PixelAttack(estimator, th=1, es=1, max_iter=1, **QUIET)
+class FramesFirst(nn.Module):
+    """Lets a network of `(n, c, t, h, w)` take `(n, t, c, h, w)`."""
 
-
-def geoda(estimator) -> evasion.GeoDA:
-    return evasion.GeoDA(estimator, batch_size=4, max_iter=500, **QUIET)
+    def forward(self, x):
+        return x.permute(0, 2, 1, 3, 4)

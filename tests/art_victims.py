@@ -55,17 +55,22 @@ def pytorch(*, nfhwc: bool = False, to_float: bool = False, **kwargs) -> PyTorch
     )
 
 
-def black_box(**kwargs) -> BlackBoxClassifierNeuralNetwork:
-    """The network behind a function that answers probabilities."""
-    module = network().eval()
+def black_box(
+    *, nfhwc: bool = False, seen: list[np.ndarray] | None = None, **kwargs
+) -> BlackBoxClassifierNeuralNetwork:
+    """The network behind a function that answers probabilities and adds to `seen` what it gets."""
+    module = network(nfhwc=nfhwc).eval()
 
     def answer(x):
+        if seen is not None:
+            seen.append(x.copy())
         with torch.no_grad():
             clips = torch.from_numpy(np.asarray(x, dtype=np.float32))
             return torch.softmax(module(clips), dim=1).numpy()
 
-    options = {"clip_values": (0.0, 1.0), "channels_first": True, **kwargs}
-    return BlackBoxClassifierNeuralNetwork(answer, NCFHW, CLASSES, **options)
+    shape = (FRAMES, SIZE, SIZE, 3) if nfhwc else NCFHW
+    options = {"clip_values": (0.0, 1.0), "channels_first": not nfhwc, **kwargs}
+    return BlackBoxClassifierNeuralNetwork(answer, shape, CLASSES, **options)
 
 
 def clips(count: int = 2, *, nfhwc: bool = False) -> np.ndarray:

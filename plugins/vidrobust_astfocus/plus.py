@@ -18,14 +18,16 @@ figures.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
 from vidrobust_reducers.coarse import Coarse
 
 from vidrobust.attacks import GradientLoop
+from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName
-from vidrobust.protocols import DimensionReducer, GradientEstimator
+from vidrobust.protocols import DimensionReducer, FrameFeatures, GradientEstimator
 from vidrobust_astfocus.recipe import astfocus
 from vidrobust_astfocus.reducer import AstFocus
 
@@ -45,6 +47,8 @@ def astfocus_plus(
     objective: ObjectiveName = "log-margin",
     tile: Annotated[int, Ge(1)] = 4,
     frames: Annotated[int, Ge(1)] | None = None,
+    features: FrameFeatures | None = None,
+    agents: Path | None = None,
     estimator: GradientEstimator | None = None,
     reducer: DimensionReducer | None = None,
 ) -> GradientLoop:
@@ -60,14 +64,26 @@ def astfocus_plus(
         objective: What is minimised, see `vidrobust.objectives.ScoreObjective`.
         tile: Side of the blocks that share their noise, in pixels.
         frames: Frames of a block; None is all of the clip.
+        features: What the agents see, see `vidrobust_astfocus.reducer.AstFocus`.
+        agents: Agents that have learnt on other videos, likewise.
         estimator: Replaces NES; `samples` and `sigma` are then its own affair.
         reducer: Where to look; `astfocus` by default, with `patch` 0.7, `key_frames` 16 and `rate`
             0.001.
 
     Returns:
         The gradient loop with these parts.
+
+    Raises:
+        ConfigError: If `features` or `agents` is given, and a reducer that has its own.
     """
-    agents = reducer or AstFocus(patch=PATCH, key_frames=KEY_FRAMES, rate=1e-3)
+    if reducer is not None and (features is not None or agents is not None):
+        raise ConfigError(
+            "features and agents belong to the default reducer, and another one is given",
+            hint="set attack.reducer.features and attack.reducer.agents instead",
+        )
+    focus = reducer or AstFocus(
+        patch=PATCH, key_frames=KEY_FRAMES, rate=1e-3, features=features, agents=agents
+    )
     return astfocus(
         samples=samples,
         sigma=sigma,
@@ -77,5 +93,5 @@ def astfocus_plus(
         momentum=momentum,
         objective=objective,
         estimator=estimator,
-        reducer=Coarse(tile=tile, frames=frames, within=agents),
+        reducer=Coarse(tile=tile, frames=frames, within=focus),
     )

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import torch
@@ -35,6 +36,7 @@ from vidrobust.types import Queries, Response, Targeted
 from vidrobust_astfocus.boxes import grid_boxes, inside_boxes
 from vidrobust_astfocus.choice import Agents, Chosen, Step
 from vidrobust_astfocus.features import choose_features
+from vidrobust_astfocus.knowledge import Known, read_known
 from vidrobust_astfocus.objectness import ObjectnessCache
 from vidrobust_astfocus.paper_agents import PaperAgents, Terms
 from vidrobust_astfocus.ppo import Learner, Settings, View
@@ -44,7 +46,7 @@ from vidrobust_astfocus.rewards import value
 Who: TypeAlias = Literal["agent", "random", "all"]
 Mode: TypeAlias = Literal["paper", "release"]
 
-_OF_THE_PAPER = ("rewards", "scale", "rate", "epochs", "entropy")
+_OF_THE_PAPER = ("rewards", "scale", "rate", "epochs", "entropy", "agents")
 """Settings that the released code fixes."""
 
 
@@ -68,6 +70,8 @@ class AstFocus:
         epochs: Passes over each iteration's trajectory.
         entropy: Weight of the entropy bonus.
         hidden: Size of the agents' LSTMs; None is 128, and 512 in mode `release`.
+        agents: Agents that have learnt on other videos, a file of `vidrobust train-agent --attack
+            astfocus`; they go on learning. None begins from nothing on every video.
         noise: `table` or `fresh`, see `vidrobust.subspaces.gaussian`.
     """
 
@@ -84,15 +88,20 @@ class AstFocus:
     epochs: Annotated[int, Ge(1)] = 4
     entropy: Annotated[float, Ge(0)] = 0.01
     hidden: Annotated[int, Ge(8)] | None = None
+    agents: Path | None = None
     noise: Noise = "table"
+    _known: Known | None = field(default=None, init=False, repr=False)
     _task: Task | None = field(default=None, init=False, repr=False)
     _boxes: Tensor = field(init=False, repr=False)
     _agents: Agents | None = field(default=None, init=False, repr=False)
+    _features: str | None = field(default=None, init=False, repr=False)
     _chosen: Chosen | None = field(default=None, init=False, repr=False)
     _scores: Tensor = field(init=False, repr=False)
     _iteration: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.agents is not None:
+            self._known = read_known(self.agents)
         if self.mode == "paper":
             return
         for name in _OF_THE_PAPER:
@@ -143,6 +152,16 @@ class AstFocus:
             }
         )
 
+    def begin_with(self, known: Known | None) -> None:
+        """Have the agents begin with what others have learnt."""
+        self._known = known
+
+    def learnt(self) -> Known | None:
+        """What the agents know by now; None before their first choice, or without such agents."""
+        if not isinstance(self._agents, PaperAgents) or self._features is None:
+            return None
+        return Known.of(self._agents.learner, self._features)
+
     def _begin(self, task: Task) -> None:
         """Compute what the agents see, once per video."""
         self._task = task
@@ -163,6 +182,7 @@ class AstFocus:
         if choice.automatic:
             note["notice"] = f"astfocus sees frames through {note['features']}: {note['why']}"
         task.note(note)
+        self._features = choice.features.name
         seen = choice.features(task.clean)
         edges = ObjectnessCache(task.clean, self._boxes)
         seed = int(torch.randint(2**31, (1,), generator=task.rng, device=task.rng.device))
@@ -173,11 +193,14 @@ class AstFocus:
         _, _, h, w = task.clean.shape
         maps = _standardised(seen.maps)
         view = View(maps, inside_boxes(maps, self._boxes, h, w), _standardised(seen.pooled))
-        settings = Settings(
-            rate=self.rate, epochs=self.epochs, entropy=self.entropy, hidden=self.hidden or 128
-        )
+        size = self.hidden or (128 if self._known is None else self._known.hidden)
+        settings = Settings(self.rate, self.epochs, entropy=self.entropy, hidden=size)
+        learner = Learner(view, settings, key_frames=self.key_frames, seed=seed)
+        if self._known is not None:
+            task.note({"agents": self._known.note()})
+            self._known.put_into(learner, choice.features.name)
         return PaperAgents(
-            Learner(view, settings, key_frames=self.key_frames, seed=seed),
+            learner,
             edges,
             torch.nn.functional.normalize(seen.pooled, dim=1),
             self.key_frames,

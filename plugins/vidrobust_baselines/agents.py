@@ -7,20 +7,37 @@ nobody can report an attack and forget its training.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vidrobust.errors import ConfigError
+from vidrobust.trained import read_trained, write_trained
 
 _CARD = "vidrobust_agent"
 _HINT = "make one with `vidrobust train-agent`"
+
+
+class TrainedAgent(Protocol):
+    """What a file of an agent is made from."""
+
+    @property
+    def channels(self) -> int:
+        """`C` of the features it sees."""
+        ...
+
+    @property
+    def hidden(self) -> int:
+        """Size of its LSTM."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Its weights by name."""
+        ...
 
 
 class FrameAgent(nn.Module):
@@ -49,7 +66,7 @@ class Card:
     """What is known of a trained agent.
 
     Args:
-        kind: The attack it belongs to, `sparse` or `rlsb`.
+        kind: The attack it was trained for.
         features: Name of the frame features it sees.
         channels: `C`, their number.
         hidden: Size of its LSTM.
@@ -81,12 +98,31 @@ def fresh_agent(channels: int, hidden: int, seed: int) -> FrameAgent:
         return FrameAgent(channels, hidden)
 
 
-def save_agent(path: Path, agent: FrameAgent, card: Card) -> None:
+def save_agent(path: Path, agent: TrainedAgent, card: Card) -> None:
     """Write weights and card as safetensors, whole or not at all."""
-    state = {key: value.detach().cpu().contiguous() for key, value in agent.state_dict().items()}
-    unfinished = path.with_name(path.name + ".part")
-    save_file(state, unfinished, {_CARD: json.dumps(asdict(card), default=str, sort_keys=True)})
-    unfinished.replace(path)
+    write_trained(path, agent.state_dict(), card, mark=_CARD)
+
+
+def read_agent(
+    path: Path, kinds: Sequence[str], key: str = "agent"
+) -> tuple[dict[str, Tensor], Card]:
+    """The weights of a trained agent, and its card.
+
+    Args:
+        path: The file.
+        kinds: Attacks whose agents will do.
+        key: What the config calls it.
+
+    Raises:
+        ConfigError: If there is no such file, or it holds no such agent.
+    """
+    state, card = read_trained(path, Card, mark=_CARD, what=f"{key}: frame agent", hint=_HINT)
+    if card.kind not in kinds:
+        wanted = " or ".join(map(repr, kinds))
+        raise ConfigError(
+            f"{key}: {path} was trained for {card.kind!r}, expected one for {wanted}", hint=_HINT
+        )
+    return state, card
 
 
 def load_agent(path: Path, kind: str) -> tuple[FrameAgent, Card]:
@@ -95,21 +131,7 @@ def load_agent(path: Path, kind: str) -> tuple[FrameAgent, Card]:
     Raises:
         ConfigError: If there is no such file, or it holds no agent of this kind.
     """
-    if not path.is_file():
-        raise ConfigError(f"agent: there is no file {path}", hint=_HINT)
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"agent: {path} is no safetensors file: {error}", hint=_HINT) from error
-    if _CARD not in metadata:
-        raise ConfigError(f"agent: {path} holds no frame agent", hint=_HINT)
-    card = Card(**json.loads(metadata[_CARD]))
-    if card.kind != kind:
-        raise ConfigError(
-            f"agent: {path} was trained for {card.kind!r}, expected one for {kind!r}", hint=_HINT
-        )
+    state, card = read_agent(path, (kind,))
     agent = FrameAgent(card.channels, card.hidden)
     agent.load_state_dict(state)
     return agent.eval().requires_grad_(False), card

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vidrobust.protocols import Attack, FrameFeatures
 from vidrobust.types import Goal, Response
-from vidrobust_baselines.agents import FrameAgent
+from vidrobust_baselines.agents import TrainedAgent
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class AgentTrainer(Protocol):
     """Owns an agent and improves it, one video at a time."""
 
     @property
-    def agent(self) -> FrameAgent:
+    def agent(self) -> TrainedAgent:
         """The agent as it is now; its weights are what is saved."""
         ...
 

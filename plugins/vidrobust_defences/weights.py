@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vidrobust.errors import ConfigError
+from vidrobust.trained import read_trained, write_trained
 
 SHIPPED = Path(__file__).parent / "weights"
 _CARD = "vidrobust.defence"
@@ -56,16 +54,10 @@ def save(path: Path, module: nn.Module, card: Card, *, half: bool) -> None:
         half: Store matrices and kernels in half precision.
     """
     state = {
-        name: (value.half() if half and value.is_floating_point() and value.ndim > 1 else value)
-        .detach()
-        .cpu()
-        .contiguous()
+        name: value.half() if half and value.is_floating_point() and value.ndim > 1 else value
         for name, value in module.state_dict().items()
     }
-    unfinished = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, unfinished, {_CARD: json.dumps(asdict(card), default=str, sort_keys=True)})
-    unfinished.replace(path)
+    write_trained(path, state, card, mark=_CARD)
 
 
 def find(weights: str, kind: str) -> Path:
@@ -91,15 +83,9 @@ def read(path: Path, kind: str) -> tuple[dict[str, Tensor], Card]:
     Raises:
         ConfigError: If the file holds no weights of this defence.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"weights: {path} is no safetensors file: {error}", hint=_HINT) from error
-    if _CARD not in metadata:
-        raise ConfigError(f"weights: {path} is not from vidrobust train-defence", hint=_HINT)
-    card = Card(**json.loads(metadata[_CARD]))
+    state, card = read_trained(
+        path, Card, mark=_CARD, what="weights: weights of a defence", hint=_HINT
+    )
     if card.kind != kind:
         raise ConfigError(
             f"weights: {path} are those of defence {card.kind!r}, expected {kind!r}", hint=_HINT
