@@ -122,7 +122,7 @@ class Response:
     @property
     def refuses(self) -> bool:
         """Whether there is a clip that the model did not answer."""
-        return int(self.labels.min()) < 0
+        return min(self.labels.tolist(), default=0) < 0
 
 
 Queries: TypeAlias = Generator[Query, Response, R]
