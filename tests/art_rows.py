@@ -23,13 +23,14 @@ DOUBLE = (RuntimeError, "Input type .double. and bias type .float.")
 
 def is_last(estimator) -> bool:
     """Whether the colours are the last axis of its clips."""
-    return getattr(estimator, "channels_first", True) is False
+    return estimator.input_shape[-1] == 3
 
 
 def clip_for(estimator) -> np.ndarray:
-    """`clips(1)` in the layout of the estimator."""
+    """`clips(1)` in the layout of the estimator, cropped when that is smaller."""
     if getattr(estimator, "view", "") == "fold":
-        return clips(1).reshape(1, 3 * FRAMES, SIZE, SIZE)
+        _, rows, columns = shape = estimator.input_shape
+        return clips(1)[..., :rows, :columns].reshape(1, *shape)
     return clips(1, nfhwc=is_last(estimator))
 
 
@@ -112,7 +113,7 @@ def threshold(estimator) -> np.ndarray:
 
 
 def geoda(estimator, max_iter: int = 500) -> np.ndarray:
-    return generate(evasion.GeoDA(estimator, batch_size=4, max_iter=max_iter, **QUIET))
+    return generate(evasion.GeoDA(estimator, batch_size=4, sub_dim=3, max_iter=max_iter, **QUIET))
 
 
 def nes(estimator) -> classification.QueryEfficientGradientEstimationClassifier:
@@ -129,11 +130,14 @@ def white_box(name: str, **kwargs) -> Callable[[object], np.ndarray]:
     return lambda estimator: generate(getattr(evasion, name)(estimator, **kwargs))
 
 
-def folded(attack: Callable[[object], np.ndarray]) -> Callable[[], np.ndarray]:
+def folded(
+    attack: Callable[[object], np.ndarray], *, size: int = SIZE, **victim
+) -> Callable[[], np.ndarray]:
     """The attack through our estimator, on the clip as an image."""
 
     def run() -> np.ndarray:
-        return attack(VideoClassifier(LinearVictim(), "fold")).reshape(1, *NCFHW)
+        found = attack(VideoClassifier(LinearVictim(size=size, **victim), "fold"))
+        return found.reshape(1, 3, FRAMES, size, size)
 
     return run
 

@@ -84,7 +84,7 @@ WORKS = {
     "fold: ZooAttack, default": folded(zoo),
     "fold: SimBA, dct": folded(partial(simba, attack="dct", max_iter=9, stride=4)),
     "fold: PixelAttack": folded(one_pixel),
-    "fold: ThresholdAttack": folded(threshold),
+    "fold: ThresholdAttack": folded(threshold, size=4),
     "fold: SpatialTransformation": folded(translated),
     "fold: HopSkipJump": folded(
         white_box("HopSkipJump", max_iter=1, init_eval=4, init_size=5, **QUIET)
@@ -157,7 +157,7 @@ FAILS_WITH_NUMPY_2 = {
         AttributeError,
         "no attribute 'patch'",
     ),
-    "fold: GeoDA": (folded(geoda), AttributeError, "np.mat"),
+    "fold: GeoDA": (folded(geoda, smooth=1), AttributeError, "np.mat"),
 }
 
 
@@ -187,7 +187,7 @@ def test_white_box_attacks_that_work(name, nfhwc):
 def test_works(name):
     found = WORKS[name]()
 
-    assert found.shape == (1, *NCFHW)
+    assert found.shape[:3] == (1, 3, FRAMES)
     assert np.isfinite(found).all()
 
 
@@ -240,7 +240,8 @@ class TestAutoAttack:
         with pytest.raises(ImportError, match="multiprocess"):
             auto_attack(eps=0.9)
         required = metadata.requires("adversarial-robustness-toolbox")
-        assert not any(line.startswith("multiprocess") for line in required)
+        mine = [line for line in required if line.startswith("multiprocess")]
+        assert all("extra ==" in line for line in mine)
 
 
 class TestAdversarialPatchNumpy:
