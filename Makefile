@@ -9,21 +9,26 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 ONE_THREAD := OMP_NUM_THREADS=1
+NUMPY1 := $(VENV)/numpy-1.26.4
 
 # Options of a run or of a test: make run ARGS="--attack pgd-nes", make test ARGS="-k square"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format docs bench clean
+.PHONY: help install run test test-numpy1 check format docs bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.runtime ## Attack the embedded default (creates .venv and installs first)
 	$(BIN)/vidrobust run $(ARGS)
 
 test: $(VENV)/.everything ## Install with all extras and run the whole test suite
 	$(ONE_THREAD) $(BIN)/python -m pytest $(ARGS)
+
+test-numpy1: $(NUMPY1) ## Run the tests of ART under NumPy 1.26
+	@PYTHONPATH='$(CURDIR)/$(NUMPY1)' $(BIN)/python -c 'import numpy; print("NumPy", numpy.__version__)'
+	PYTHONPATH='$(CURDIR)/$(NUMPY1)' $(ONE_THREAD) $(BIN)/python -m pytest tests/art tests/plugins/art $(ARGS)
 
 check: $(VENV)/.everything ## Format, lint, types and tests: what has to pass before a commit
 	$(BIN)/ruff format --check .
@@ -61,6 +66,10 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing vidrobust into $(VENV)"
 	$(INSTALL) --editable .
 	@touch $@
+
+# Beside the environment, which keeps NumPy 2; the folder's name says which version.
+$(NUMPY1): | $(VENV)/.everything
+	$(PIP) install --quiet --no-deps --target $@ '$(subst numpy-,numpy==,$(notdir $@))'
 
 # mmcv-lite brings opencv-python, which writes the same cv2 folder as opencv-contrib-python:
 # whichever comes last owns it, and only the second has cv2.ximgproc.

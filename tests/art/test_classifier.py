@@ -10,7 +10,7 @@ from art.defences.preprocessor.preprocessor import Preprocessor
 from art.estimators.classification import BlackBoxClassifier
 from art_victims import CLASSES, NCFHW, black_box, clips, pytorch
 
-from vidrobust.art import ArtClassifier, VideoClassifier
+from vidrobust.art import ArtClassifier, VideoClassifier, VidrobustAttack
 from vidrobust.art.views import to_clips
 from vidrobust.engine import Subject, solve
 from vidrobust.errors import ConfigError, ModelError
@@ -66,10 +66,12 @@ def test_defences_are_part_of_the_model():
 def test_the_float64_of_art_s_defences_is_explained():
     defended = pytorch(preprocessing_defences=FeatureSqueezing((0.0, 1.0), bit_depth=1))
 
-    with pytest.raises(ModelError, match="double") as error:
+    with pytest.raises(ModelError, match=r"double.*toolbox/issues/2475") as error:
         ArtClassifier(defended)
+    assert "x = x.float()" in error.value.hint
 
-    assert "ART issue #2475" in error.value.hint
+    with pytest.raises(ModelError, match="toolbox/issues/2475"):
+        VidrobustAttack(defended, attack="square", verbose=False).generate(clips(1))
 
 
 class Multiplies(Preprocessor):

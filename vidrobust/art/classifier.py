@@ -19,8 +19,9 @@ Output: TypeAlias = Literal["auto", "logits", "probabilities"]
 
 DOUBLES = (
     "with NumPy 2, ART's defences and attacks turn float32 into float64, which PyTorchClassifier "
-    "does not turn back (ART issue #2475): begin the module's forward with x = x.float()"
+    "does not turn back (https://github.com/Trusted-AI/adversarial-robustness-toolbox/issues/2475)"
 )
+CAST = "begin the module's forward with x = x.float()"
 """What to do about ART's float64."""
 
 
@@ -107,11 +108,13 @@ class ArtClassifier:
         except Exception as error:  # guard: foreign code may fail in any way
             if isinstance(error, VidrobustError) or is_out_of_memory(error):
                 raise
-            raise ModelError(
+            message = (
                 f"the estimator failed on an array of shape {x.shape}: "
-                f"{type(error).__name__}: {error}",
-                hint=DOUBLES if "double" in str(error) else "check its input_shape and nb_classes",
-            ) from error
+                f"{type(error).__name__}: {error}"
+            )
+            if "double" in str(error):  # in the message: Python prints no hint
+                raise ModelError(f"{message}; {DOUBLES}", hint=CAST) from error
+            raise ModelError(message, hint="check its input_shape and nb_classes") from error
 
     def _is_logits(self, output: Output) -> bool:
         """Whether answers need a softmax."""
