@@ -1,12 +1,13 @@
 """What `astfocus` costs beside the forward passes it asks for, and where that goes.
 
     python benchmarks/astfocus_cost.py [--model zoo/c3d] [--iterations 20] [--rounds 3]
+    python benchmarks/astfocus_cost.py --model mmaction2 --iterations 5
 
 One generated clip, n = 60, the default agents, journal off, one video in flight. Every part of the
 attack is timed where it is called; what a part spends in another one listed counts for that other.
 Targets: everything but forward passes at most 25 % of the wall time on `zoo/c3d`, and at most 5 %
-on MMAction2's C3D (`--model` names it where the plugin offers one). A round that is not counted
-warms up: it reads the weights and makes the noise table.
+on MMAction2's C3D, which `--model mmaction2` takes at full size with random weights and one view. A
+round that is not counted warms up: it reads the weights and makes the noise table.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ from vidrobust.protocols import Classifier
 from vidrobust.threat import Linf, ThreatModel
 
 SHARED = Path(os.environ.get("VIDROBUST_SHARED", HERE.parent.parent / "shared"))
+KEYWORDS = {
+    "mmaction2": {
+        "config": "c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb",
+        "checkpoint": "random",
+        "views": "one",
+    }
+}
+"""What a model has to be told."""
+
 WEIGHTS = SHARED / "models" / "mobilenet_v2_imagenet.safetensors"
 
 
@@ -131,7 +141,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--features", type=Path, default=WEIGHTS, help="MobileNetV2 weights.")
     options = parser.parse_args()
-    classifier = model(options.model)
+    classifier = model(options.model, **KEYWORDS.get(options.model, {}))
     batch, _ = calibrate(classifier)
     asked = mobilenet_v2(options.features) if options.features.is_file() else None
     rounds = [

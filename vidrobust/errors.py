@@ -27,6 +27,8 @@ class VidrobustError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # a traceback shows notes, and nothing else would
 
 
 class ConfigError(VidrobustError):
