@@ -1,6 +1,6 @@
 """Our attacks and those of the Adversarial Robustness Toolbox, side by side on real clips.
 
-    python benchmarks/art_side_by_side.py --root ../shared/data/ucf101_6class [--limit 12]
+    python benchmarks/art_side_by_side.py [--limit 12]
 
 `zoo/c3d` on six classes of UCF-101, L-infinity 0.05, 5000 queries, seed 0. Every attack runs under
 the same engine: same clips, budget, count, success rule. One run folder per attack under `--out`;
@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import HERE, write
+from many_runs import interval, make_run, shared_folder
 
-from vidrobust.bench.config import load_config, resolve
 from vidrobust.bench.record import RunFolder
-from vidrobust.bench.runner import Runner
-from vidrobust.metrics.outcome import Estimate, Summary, summarise
+from vidrobust.metrics.outcome import Summary, summarise
 from vidrobust.plugin.manager import PluginHost
 
 ATTACKS = (
@@ -48,9 +47,8 @@ def run(options: argparse.Namespace, attack: str, host: PluginHost) -> RunFolder
     """Attack what has no record yet."""
     folder = RunFolder(Path(options.out) / attack)
     if not (folder.manifest_path.exists() and folder.manifest()["finished"]):
-        print(f"{attack}: {folder.path}", file=sys.stderr, flush=True)
-        plan = resolve(load_config(None, (), base=config(options, attack)), host)
-        Runner(plan, host, folder, command=sys.argv, resume=True).run()
+        print(f"{attack}: {folder.path}", flush=True)
+        make_run(config(options, attack), folder.path, host)
     return folder
 
 
@@ -72,16 +70,6 @@ def measure(folder: RunFolder) -> tuple[Summary, dict[str, object]]:
     }
 
 
-def interval(estimate: Estimate, digits: int, scale: float = 1.0) -> str:
-    """A value with its interval, for the table."""
-    if estimate.value is None:
-        return "-"
-    text = f"{scale * estimate.value:.{digits}f}"
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} [{scale * estimate.low:.{digits}f}, {scale * estimate.high:.{digits}f}]"
-
-
 def row(attack: str, summary: Summary, found: dict[str, object]) -> str:
     """One line of the table."""
     cells = [
@@ -100,7 +88,8 @@ def row(attack: str, summary: Summary, found: dict[str, object]) -> str:
 def main() -> None:
     """Run what is missing, then measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", required=True, help="folder with testlist01.txt and the videos")
+    root = shared_folder() / "data" / "ucf101_6class"
+    parser.add_argument("--root", default=str(root), help="folder of testlist01.txt and the videos")
     parser.add_argument("--out", default="runs/art", help="folder of the run folders")
     parser.add_argument("--limit", type=int, default=12)
     parser.add_argument("--budget", type=int, default=5000)

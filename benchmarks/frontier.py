@@ -17,20 +17,17 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from many_runs import make_run, shared_folder
 
-from vidrobust.bench.config import load_config, resolve
-from vidrobust.bench.record import RunFolder, VideoRecord
-from vidrobust.bench.runner import Runner, Silent
+from vidrobust.bench.record import RunFolder
 from vidrobust.plugin.manager import PluginHost
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("VIDROBUST_SHARED", ROOT.parent / "shared"))
 
 ATTACKS: Mapping[str, Mapping[str, Any]] = {
     "focus-dense": {"use": "texture-focus", "duty": 1.0, "channels": 3, "price": 0.0},
@@ -56,20 +53,6 @@ REFINERS: Mapping[str, Mapping[str, Any]] = {
     "prune-only-halving": {"use": "prune", "halving": 1.0},
 }
 """Ablations of `prune`."""
-
-
-class Lines(Silent):
-    """A line per finished video."""
-
-    def recorded(self, record: VideoRecord) -> None:
-        """Say what it came to."""
-        size = record["distance"]["mean_abs_255"] if record["distance"] else float("nan")
-        first = record["queries_to_success"]
-        print(
-            f"  {record['key']}: {record['status']}, {record['queries']} queries ({first} to "
-            f"success), MAP {size:.2f}",
-            flush=True,
-        )
 
 
 def config(options: argparse.Namespace, model: str, attack: str, seed: int) -> dict[str, Any]:
@@ -101,11 +84,9 @@ def main() -> None:
         name = f"{model}-{attack}-{options.refine}-{options.goal}-s{seed}"
         folder = RunFolder(options.out / options.part / name)
         print(name, flush=True)
-        plan = resolve(load_config(None, base=config(options, model, attack, seed)), host)
-        resume = folder.manifest_path.exists()
-        if resume and _done(folder, plan.config):
-            continue
-        Runner(plan, host, folder, ["frontier.py"], resume=resume, observer=Lines()).run()
+        wanted = config(options, model, attack, seed)
+        if not folder.manifest_path.exists() or not _done(folder, wanted):
+            make_run(wanted, folder.path, host)
 
 
 def _done(folder: RunFolder, wanted: Mapping[str, Any]) -> bool:
@@ -126,7 +107,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--goal", choices=["untargeted", "targeted"], default="untargeted")
     parser.add_argument("--budget", type=int, default=15_000)
     parser.add_argument("--part", choices=["test", "train"], default="test")
-    parser.add_argument("--root", type=Path, default=SHARED / "data" / "ucf101_6class")
+    parser.add_argument("--root", type=Path, default=shared_folder() / "data" / "ucf101_6class")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "frontier")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of many runs share: options, shares of the work, a line per video."""
+"""What the benchmarks of many runs share: options, shares of the work, lines per video, numbers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vidrobust.bench.config import load_config, resolve
 from vidrobust.bench.record import RunFolder, RunManifest, VideoRecord
 from vidrobust.bench.runner import Runner, Silent
 from vidrobust.errors import ConfigError
+from vidrobust.metrics.outcome import Estimate
 from vidrobust.plugin.manager import PluginHost
 
 HERE = Path(__file__).resolve().parent
@@ -58,12 +59,23 @@ class Lines(Silent):
 
     def recorded(self, record: VideoRecord) -> None:
         """What it came to."""
-        spent = f"{record['queries']} queries, {record['seconds']:.0f} s"
+        size = record["distance"]["mean_abs_255"] if record["distance"] else float("nan")
+        spent = f"{record['queries']} queries, MAP {size:.2f}, {record['seconds']:.0f} s"
         print(f"  {record['key']}: {record['status']}, {spent}", flush=True)
 
     def warned(self, message: str) -> None:
         """On stderr."""
         print(f"  {message}", file=sys.stderr, flush=True)
+
+
+def interval(estimate: Estimate, digits: int, factor: float = 1.0) -> str:
+    """A number and its interval, for a table; `-` where there is none."""
+    if estimate.value is None:
+        return "-"
+    text = f"{factor * estimate.value:.{digits}f}"
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{factor * estimate.low:.{digits}f}, {factor * estimate.high:.{digits}f}]"
 
 
 def make_run(config: Mapping[str, Any], folder: Path, host: PluginHost) -> None:

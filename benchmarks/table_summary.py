@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from many_runs import interval
 from table import ATTACKS, BUDGETS, Cell, cells, chosen_keys, targets
 
 from vidrobust.bench.record import RunFolder, VideoRecord
@@ -143,17 +144,6 @@ def table(model: str, goal: str, options: argparse.Namespace) -> dict[str, Any] 
     }
 
 
-def cell_text(estimate: dict[str, Any], factor: float, digits: int) -> str:
-    """A number and its interval."""
-    value = Estimate(**estimate)
-    if value.value is None:
-        return "-"
-    text = f"{factor * value.value:.{digits}f}"
-    if value.low is None or value.high is None:
-        return text
-    return f"{text} [{factor * value.low:.{digits}f}, {factor * value.high:.{digits}f}]"
-
-
 def markdown(found: dict[str, Any]) -> str:
     """A table with our rows, the paper's, and the differences to `astfocus`."""
     heads = ["attack", "clips", *(heading for heading, *_ in COLUMNS)]
@@ -161,7 +151,7 @@ def markdown(found: dict[str, Any]) -> str:
     lines = [f"## zoo/{found['model']}, {found['goal']}, {found['budget']} queries", ""]
     lines += _header(heads)
     for line in found["rows"]:
-        metrics = [cell_text(line["summary"][name], f, d) for _, name, f, d in COLUMNS]
+        metrics = [interval(Estimate(**line["summary"][name]), d, f) for _, name, f, d in COLUMNS]
         paper = found["paper"].get(line["attack"], {})
         theirs = [_plain(paper.get(k)) for k in PAPER_KEYS]
         lines.append(_line([f"`{line['attack']}`", _clips(line), *metrics, *theirs]))
@@ -186,7 +176,10 @@ def _differences(rows: Sequence[dict[str, Any]]) -> list[str]:
         texts = [f"{100 * ahead / found['clips']:.0f}", _p(found["success_p_adjusted"])]
         for name, digits in (("queries", 0), ("mean_abs_255", 2)):
             difference = found[name]
-            texts += [cell_text(difference["mean"], 1.0, digits), _p(difference["p_adjusted"])]
+            texts += [
+                interval(Estimate(**difference["mean"]), digits),
+                _p(difference["p_adjusted"]),
+            ]
         counts = [str(found[name]) for name in ("only_other", "only_base")]
         lines.append(_line([f"`{line['attack']}`", str(found["clips"]), *texts, *counts]))
     return lines

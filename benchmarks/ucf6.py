@@ -16,9 +16,10 @@ import argparse
 from pathlib import Path
 
 from harness import write
+from many_runs import interval
 
 from vidrobust.bench.record import RunFolder
-from vidrobust.metrics.outcome import Estimate, Summary, summarise
+from vidrobust.metrics.outcome import Summary, summarise
 
 MODELS = ("c3d", "tsn", "tsm", "slowfast")
 ATTACKS = ("pgd-nes", "square")
@@ -33,16 +34,6 @@ COLUMNS = {
 """Title, field of the summary, factor and digits."""
 
 
-def cell(estimate: Estimate, factor: float, digits: int) -> str:
-    """A value with its interval."""
-    if estimate.value is None:
-        return "-"
-    text = f"{factor * estimate.value:.{digits}f}"
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} [{factor * estimate.low:.{digits}f}, {factor * estimate.high:.{digits}f}]"
-
-
 def table(found: dict[str, Summary]) -> str:
     """A row per model."""
     lines = [
@@ -51,7 +42,7 @@ def table(found: dict[str, Summary]) -> str:
     ]
     for model, summary in found.items():
         values = [
-            cell(getattr(summary, field), factor, digits)
+            interval(getattr(summary, field), digits, factor)
             for field, factor, digits in COLUMNS.values()
         ]
         lines.append(f"| `zoo/{model}` | {summary.attacked} | {' | '.join(values)} |")
