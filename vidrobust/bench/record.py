@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeAlias, TypedDict, cast
+from urllib.parse import quote
 
 from vidrobust.errors import RecordError
 
@@ -335,8 +336,8 @@ class RunFolder:
 
 
 def safe_name(key: str) -> str:
-    """A key as a file name: everything but letters, digits, `.`, `_` and `-` is escaped."""
-    return "".join(c if c.isalnum() or c in "._-" else f"%{ord(c):02x}" for c in key)
+    """A key as a file name, as URLs escape it: no two keys share one."""
+    return quote(key, safe="")
 
 
 def _cannot_write(path: Path, error: OSError) -> RecordError:
