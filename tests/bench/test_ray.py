@@ -48,6 +48,15 @@ class Watched(Ray):
         self.crews.append(super().crew(*arguments, **keywords))
         return self.crews[-1]
 
+    @classmethod
+    def amid(cls, least, most):
+        """The process of an actor with a video in flight between these numbers of queries."""
+        for hired in cls.crews[-1]._hired:
+            flying = ray.get(hired.actor.progress.remote())
+            if any(least < video.queries < most for video in flying):
+                return ray.get(hired.actor.process.remote())
+        return None
+
 
 def attack(videos, out, executor, *sets, observer=None, resume=False):
     host = PluginHost()
@@ -96,13 +105,12 @@ def test_a_worker_killed_in_mid_attack_loses_nothing(videos, tmp_path, monkeypat
         killed = 0
 
         def working(self, found):
-            if not self.killed and any(video.queries > 60 for video in found):
+            if not self.killed and (victim := Watched.amid(60, 400)):
                 assert journalled(tmp_path / "killed") > 0
-                victim = Watched.crews[-1].processes()[0]
                 os.kill(victim, signal.SIGKILL)
                 self.killed = victim
 
-    sets = ("threat.constraint.epsilon=0.001", "threat.queries=400", "run.window=2")
+    sets = ("threat.constraint.epsilon=0.001", "threat.queries=600", "run.window=2")
     _, alone = attack(videos, tmp_path / "alone", Local(), *sets)
     killer = Killer()
     manifest, records = attack(videos, tmp_path / "killed", Watched(2), *sets, observer=killer)
@@ -125,11 +133,11 @@ def test_what_a_killed_worker_had_finished_stays_counted(videos, tmp_path, monke
             self.finished += 1
 
         def working(self, found):
-            if not self.killed_after and self.finished and any(v.queries > 60 for v in found):
+            if not self.killed_after and self.finished and (victim := Watched.amid(60, 400)):
                 self.killed_after = self.finished
-                os.kill(Watched.crews[-1].processes()[0], signal.SIGKILL)
+                os.kill(victim, signal.SIGKILL)
 
-    sets = ("threat.constraint.epsilon=0.001", "threat.queries=300", "run.window=1")
+    sets = ("threat.constraint.epsilon=0.001", "threat.queries=600", "run.window=1")
     killer = Killer()
     manifest, records = attack(videos, tmp_path / "run", Watched(1), *sets, observer=killer)
     assert 0 < killer.killed_after < len(records)
