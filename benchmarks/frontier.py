@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from many_runs import make_run, shared_folder
+from many_runs import finished, make_run, shared_folder
 
 from vidrobust.bench.record import RunFolder
 from vidrobust.plugin.manager import PluginHost
@@ -85,14 +85,8 @@ def main() -> None:
         folder = RunFolder(options.out / options.part / name)
         print(name, flush=True)
         wanted = config(options, model, attack, seed)
-        if not folder.manifest_path.exists() or not _done(folder, wanted):
+        if not finished(folder, wanted):
             make_run(wanted, folder.path, host)
-
-
-def _done(folder: RunFolder, wanted: Mapping[str, Any]) -> bool:
-    manifest = folder.manifest()
-    limits = [config["run"].get("limit") for config in (manifest["config"], wanted)]
-    return manifest["finished"] is not None and limits[0] == limits[1]
 
 
 def arguments() -> argparse.Namespace:

@@ -78,6 +78,15 @@ def interval(estimate: Estimate, digits: int, factor: float = 1.0) -> str:
     return f"{text} [{factor * estimate.low:.{digits}f}, {factor * estimate.high:.{digits}f}]"
 
 
+def finished(folder: RunFolder, config: Mapping[str, Any]) -> bool:
+    """Whether a run is there, finished, and of the limit that the config has."""
+    if not folder.manifest_path.exists():
+        return False
+    manifest = folder.manifest()
+    limits = [found["run"].get("limit") for found in (manifest["config"], config)]
+    return manifest["finished"] is not None and limits[0] == limits[1]
+
+
 def make_run(config: Mapping[str, Any], folder: Path, host: PluginHost) -> None:
     """Make one run, or go on with it.
 

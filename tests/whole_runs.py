@@ -94,3 +94,16 @@ def wait_for(condition, process, seconds: float = 60) -> None:
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "the run did not get far enough"
         os.sched_yield()
+
+
+def interrupt(monkeypatch, owner, name, *, at):
+    """Ctrl-C in the `at`-th call of a method, and in no later one."""
+    whole, calls = getattr(owner, name), []
+
+    def interrupted(*arguments, **keywords):
+        calls.append(None)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return whole(*arguments, **keywords)
+
+    monkeypatch.setattr(owner, name, interrupted)

@@ -70,8 +70,7 @@ class Cells:
 
     def inside(self, subspace: Subspace, like: Tensor) -> Tensor:
         """`(t', c, h', w')` bool: cells with at least one value that the subspace can move."""
-        ones = torch.ones((1, *subspace.shape), dtype=like.dtype, device=like.device)
-        return self.largest((subspace.lift(ones)[0] != 0).to(like.dtype)) > 0
+        return self.largest(touched(subspace, like)) > 0
 
     def indicator(self, cell: int, like: Tensor) -> Tensor:
         """`(t, c, h, w)`: one in the pixels of a cell given by its place in the flat lattice."""
@@ -86,3 +85,11 @@ class Cells:
             column * self.tile : (column + 1) * self.tile,
         ] = 1
         return out
+
+
+def touched(subspace: Subspace, like: Tensor) -> Tensor:
+    """`(t, c, h, w)`: one where a subspace can move the clip, zero elsewhere; of `like`'s type and
+    device.
+    """
+    ones = torch.ones((1, *subspace.shape), dtype=like.dtype, device=like.device)
+    return (subspace.lift(ones)[0] != 0).to(like.dtype)

@@ -43,7 +43,7 @@ def write_trained(
 
 
 def read_trained(
-    path: Path, make: type[C], *, mark: str, what: str, hint: str
+    path: Path, make: type[C], *, mark: str, key: str, noun: str, hint: str
 ) -> tuple[dict[str, Tensor], C]:
     """Weights by name, as they were stored, and their card.
 
@@ -51,14 +51,13 @@ def read_trained(
         path: The file.
         make: The dataclass of the card.
         mark: Under which name the card lies.
-        what: What the file should hold, for errors: the key of the config and a noun, such as
-            `agent: a frame agent`.
+        key: What the config calls the file, for errors.
+        noun: What it should hold, likewise.
         hint: How to come by one.
 
     Raises:
         ConfigError: If there is no such file, or it holds something else.
     """
-    key, _, noun = what.partition(": ")
     if not path.is_file():
         raise ConfigError(f"{key}: there is no file {path}", hint=hint)
     try:

@@ -94,7 +94,7 @@ class AstFocus:
     _task: Task | None = field(default=None, init=False, repr=False)
     _boxes: Tensor = field(init=False, repr=False)
     _agents: Agents | None = field(default=None, init=False, repr=False)
-    _features: str | None = field(default=None, init=False, repr=False)
+    _features: str = field(default="", init=False, repr=False)
     _chosen: Chosen | None = field(default=None, init=False, repr=False)
     _scores: Tensor = field(init=False, repr=False)
     _iteration: int = field(default=0, init=False, repr=False)
@@ -157,9 +157,9 @@ class AstFocus:
         self._known = known
 
     def learnt(self) -> Known | None:
-        """What the agents know by now; None before their first choice, or without such agents."""
-        if not isinstance(self._agents, PaperAgents) or self._features is None:
-            return None
+        """What the agents know by now; before their first choice, what they begin with."""
+        if not isinstance(self._agents, PaperAgents):
+            return self._known
         return Known.of(self._agents.learner, self._features)
 
     def _begin(self, task: Task) -> None:

@@ -34,7 +34,7 @@ class AstFocusTrainer:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._known = reducer_of(setup.attack())._known
+        self._known = reducer_of(setup.attack()).learnt()
 
     @property
     def agent(self) -> Known:
@@ -70,7 +70,7 @@ class AstFocusTrainer:
         seed = int(torch.randint(2**31, (1,), generator=rng, device=rng.device))
         attempt = ground.attack(make, video, seed=seed)
         if made:
-            self._known = made[-1].learnt() or self._known
+            self._known = made[-1].learnt()
         return {"fooled": float(attempt.success), "queries": attempt.queries}
 
     def state(self) -> State:

@@ -116,7 +116,7 @@ def read_agent(
     Raises:
         ConfigError: If there is no such file, or it holds no such agent.
     """
-    state, card = read_trained(path, Card, mark=_CARD, what=f"{key}: frame agent", hint=_HINT)
+    state, card = read_trained(path, Card, mark=_CARD, key=key, noun="frame agent", hint=_HINT)
     if card.kind not in kinds:
         wanted = " or ".join(map(repr, kinds))
         raise ConfigError(

@@ -84,7 +84,7 @@ def read(path: Path, kind: str) -> tuple[dict[str, Tensor], Card]:
         ConfigError: If the file holds no weights of this defence.
     """
     state, card = read_trained(
-        path, Card, mark=_CARD, what="weights: weights of a defence", hint=_HINT
+        path, Card, mark=_CARD, key="weights", noun="weights of a defence", hint=_HINT
     )
     if card.kind != kind:
         raise ConfigError(

@@ -24,7 +24,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from vidrobust.cells import Cells
+from vidrobust.cells import Cells, touched
 from vidrobust.protocols import DimensionReducer, Objective, Subspace, Task
 from vidrobust.subspaces import Noise, gaussian
 from vidrobust.types import Queries, Response
@@ -108,8 +108,7 @@ class Coarse:
         mask = None
         if self.within is not None:
             inner = yield from self.within.propose(point, task)
-            ones = torch.ones((1, *inner.shape), dtype=point.dtype, device=point.device)
-            mask = (inner.lift(ones)[0] != 0).to(point.dtype)
+            mask = touched(inner, point)
         down = right = 0
         if self.shift:
             drawn = torch.randint(self.tile, (2,), generator=task.rng, device=task.rng.device)

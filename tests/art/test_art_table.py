@@ -165,19 +165,17 @@ def ncfhw(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 4, 1, 2, 3)
 
 
-@layouts
-@pytest.mark.parametrize("name", BLACK_BOX)
-def test_black_box_attacks_that_work(name, nfhwc):
-    found = BLACK_BOX[name](black_box(nfhwc=nfhwc))
-
-    assert found.shape == clips(1, nfhwc=nfhwc).shape
-    assert np.isfinite(found).all()
+IN_BOTH_LAYOUTS = {
+    **{name: (run, black_box) for name, run in BLACK_BOX.items()},
+    **{name: (run, pytorch) for name, run in WHITE_BOX.items()},
+}
 
 
 @layouts
-@pytest.mark.parametrize("name", WHITE_BOX)
-def test_white_box_attacks_that_work(name, nfhwc):
-    found = WHITE_BOX[name](pytorch(nfhwc=nfhwc))
+@pytest.mark.parametrize("name", IN_BOTH_LAYOUTS)
+def test_works_in_both_layouts(name, nfhwc):
+    run, victim = IN_BOTH_LAYOUTS[name]
+    found = run(victim(nfhwc=nfhwc))
 
     assert found.shape == clips(1, nfhwc=nfhwc).shape
     assert np.isfinite(found).all()

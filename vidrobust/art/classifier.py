@@ -112,7 +112,7 @@ class ArtClassifier:
                 f"the estimator failed on an array of shape {x.shape}: "
                 f"{type(error).__name__}: {error}"
             )
-            if "double" in str(error):  # in the message: Python prints no hint
+            if "double" in str(error):  # it is ART's fault, so the message says so
                 raise ModelError(f"{message}; {DOUBLES}", hint=CAST) from error
             raise ModelError(message, hint="check its input_shape and nb_classes") from error
 

@@ -12,6 +12,7 @@ from vidrobust_astfocus.recipe import astfocus
 from vidrobust_astfocus.reducer import AstFocus
 from vidrobust_astfocus.training import AstFocusTrainer, reducer_of
 from vidrobust_baselines.pgd_nes import pgd_nes
+from whole_runs import interrupt
 
 from vidrobust.cli.main import main
 from vidrobust.errors import ConfigError
@@ -67,16 +68,8 @@ def test_lessons_change_what_the_agents_know(trained, tmp_path):
 
 
 def test_an_interrupted_training_ends_with_the_same_agents(trained, tmp_path, monkeypatch):
-    learn, calls = AstFocusTrainer.learn, []
-
-    def interrupted(self, video, ground, rng):
-        calls.append(video.key)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return learn(self, video, ground, rng)
-
     out = tmp_path / "agents.safetensors"
-    monkeypatch.setattr(AstFocusTrainer, "learn", interrupted)
+    interrupt(monkeypatch, AstFocusTrainer, "learn", at=2)
     assert train(out, "-q") == 130
     assert train(out, "-q", "--resume") == 0
     whole, resumed = read_known(trained).weights, read_known(out).weights

@@ -18,6 +18,7 @@ from vidrobust_baselines.sparse import Sparse
 from vidrobust_baselines.sparse_training import SparseTrainer
 from vidrobust_baselines.trainers import TRAINERS
 from vidrobust_baselines.training import AllowanceSpentError
+from whole_runs import interrupt
 
 from vidrobust.cli import main as door
 from vidrobust.cli.main import main
@@ -106,16 +107,8 @@ def test_every_clip_the_victim_sees_is_a_training_query(call, tmp_path, monkeypa
 def test_an_interrupted_training_resumes_to_the_same_agent(call, tmp_path, monkeypatch):
     call(tmp_path / "whole.safetensors")
     whole, card = load_agent(tmp_path / "whole.safetensors", "sparse")
-    learn, calls = SparseTrainer.learn, []
-
-    def interrupted(self, video, ground, rng):
-        calls.append(video.key)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return learn(self, video, ground, rng)
-
     out = tmp_path / "agent.safetensors"
-    monkeypatch.setattr(SparseTrainer, "learn", interrupted)
+    interrupt(monkeypatch, SparseTrainer, "learn", at=4)
     code, _, err = call(out)
     assert code == 130
     assert "--resume" in err
