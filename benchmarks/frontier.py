@@ -30,10 +30,10 @@ from vidrobust.plugin.manager import PluginHost
 ROOT = Path(__file__).resolve().parents[1]
 
 ATTACKS: Mapping[str, Mapping[str, Any]] = {
-    "focus-dense": {"use": "texture-focus", "duty": 1.0, "channels": 3, "price": 0.0},
-    "focus-colours": {"use": "texture-focus", "channels": 3},
-    "focus-free": {"use": "texture-focus", "price": 0.0},
+    "focus-sparse": {"use": "texture-focus", "screen": 4, "channels": 1, "duty": 0.5},
+    "focus-no-memory": {"use": "texture-focus", "guesses": 1},
     "focus-no-evolve": {"use": "texture-focus", "evolve": 0},
+    "focus-one-texture": {"use": "texture-focus", "screen": 1, "evolve": 0},
     "focus-even": {"use": "texture-focus", "adapt": False},
     "pgd-nes-random": {"use": "pgd-nes", "reducer": {"use": "random"}},
     "pgd-nes-coarse": {
@@ -48,6 +48,7 @@ ATTACKS: Mapping[str, Mapping[str, Any]] = {
 """
 
 REFINERS: Mapping[str, Mapping[str, Any]] = {
+    "prune-no-memory": {"use": "prune", "guesses": 1},
     "prune-no-repair": {"use": "prune", "repair": False},
     "prune-no-halving": {"use": "prune", "halving": 0.0},
     "prune-only-halving": {"use": "prune", "halving": 1.0},

@@ -1,27 +1,29 @@
-"""Texture focus: random search over textures, sparse in space, time and colour.
+"""Texture focus: random textures on the whole clip, then squares where memory expects most.
 
 Idea: networks of convolutions answer to a texture wherever it stands, and random textures fool them
 within few queries (procedural noise: Co, Munoz-Gonzalez, de Maupeou and Lupu, CCS 2019). So search
-the few numbers of a texture on the whole clip first, in the colour channels that answer and only
-along the middle of its lines; then write textures, signs and copies into space-time windows, as
-Square Attack does with squares (Andriushchenko, Croce, Flammarion and Hein, ECCV 2020). What is
-tried next follows what helped lately, and every further pixel has to earn its price, which falls
-while nothing succeeds: the focus grows only where answers ask for it.
+the few numbers of a texture on the whole clip first. What that leaves is done by small squares that
+last all frames, as in Square Attack (Andriushchenko, Croce, Flammarion and Hein, ECCV 2020), with
+one difference: a random search forgets its refusals, though a change that raised the loss tells
+that its opposite lowers it. A linear memory of all answers chooses among a few random squares which
+to ask, so that the focus goes where answers ask for it.
 
 Implementation details:
 1. `screen` fresh textures on the whole clip: square-wave gratings (any period, angle, colour
    phases; some drift over time) and grids of random signs.
-2. The best one is asked in each colour channel alone; `channels` are kept.
-3. Textures are thinned to `duty`: the pixels at the edges of lines, which carry least of a line's
-   frequency, are left out. `evolve` mutants of the three best and fresh ones follow.
-4. Then windows at random places: a mutant of the pool, a fresh texture, a plain square, the flipped
-   sign, or a copy of another window. Kind, side, frames and density are drawn by how much each
-   gained lately (decay 0.9).
-5. A step is kept if the loss fell by more than the price of the pixels it adds. The price starts at
-   `price` times what pixels brought so far, and is halved every `patience` queries.
-6. Candidates are +-epsilon or unchanged, with epsilon rounded down to whole 8-bit levels.
-7. One query per step, a candidate. A step that changes nothing is not asked.
-8. Loss: the log-margin, which is the margin of the logits.
+2. `evolve` textures follow, seven mutants of the three best to three fresh ones.
+3. Then squares: a random place and one random sign per channel, on all frames. Sides are drawn by
+   how much each gained lately (decay 0.9), and jitter by half an octave.
+4. Of `guesses` squares that change something, the one that the memory expects to lower the loss
+   most is asked, and kept if it does.
+5. The memory is a linear model of the loss in the signs, shared by all frames; each answer corrects
+   it along the change that was asked (normalised least mean squares, Widrow and Hoff, 1960).
+6. With fewer `channels` than the clip has, the best texture is asked in each channel alone after 1,
+   and the best ones are kept; with `duty` under 1 the pixels at the edges of a texture's lines,
+   which carry least of a line's frequency, are left out. Both change less, and need more queries.
+7. Candidates are +-epsilon or unchanged, with epsilon rounded down to whole 8-bit levels.
+8. One query per step, a candidate.
+9. Loss: the log-margin, which is the margin of the logits.
 """
 
 from __future__ import annotations
@@ -40,45 +42,56 @@ from vidrobust.protocols import Task
 from vidrobust.threat import Linf, linf_radius
 from vidrobust.types import Access, Queries, Query
 from vidrobust_frontier.arms import Arms
+from vidrobust_frontier.memory import Memory
 from vidrobust_frontier.textures import Texture, fresh
 from vidrobust_frontier.windows import Window, below, between
 
-KINDS = ("mutant", "fresh", "square", "flip", "copy")
-SIDES = (0.7, 0.35, 0.18, 0.09)
-"""Sides of windows, as shares of the frame's height."""
+SIDES = (0.2, 0.14, 0.1, 0.07)
+"""Sides of squares, as shares of the frame's height."""
 
-SPANS = (1.0, 0.25)
-"""Frames of windows, as shares of all."""
-
-POOL = 8
-"""Textures remembered."""
+BEST = 3
+"""Textures whose mutants are tried."""
 
 NOVELTY = 0.3
 """Share of fresh textures while the best ones evolve."""
 
+_REDRAWS = 10
+
+
+@dataclass(frozen=True)
+class Square:
+    """New signs in one square of all frames.
+
+    Args:
+        arm: Which side it was drawn with.
+        window: Where.
+        change: What is added to the signs there, `(t, c, rows, columns)`.
+    """
+
+    arm: int
+    window: Window
+    change: Tensor
+
 
 @dataclass
 class TextureFocus:
-    """Random search over textures, sparse in space, time and colour.
+    """Random textures on the whole clip, then squares where memory expects most.
 
     Args:
-        screen: Dense textures tried on the whole clip to begin with.
-        channels: Colour channels kept after that, those that answered most.
+        screen: Fresh textures tried on the whole clip to begin with.
+        evolve: Mutants of the best and fresh ones tried after that.
+        channels: Colour channels kept after the screening, those that answered most; None is all.
         duty: Share of the pixels that a texture changes.
-        evolve: Thinned textures tried on the whole clip, before windows.
-        price: What an added pixel must bring, in multiples of what pixels brought so far; 0 lets
-            the perturbation grow freely.
-        patience: Queries after which the price is halved.
-        adapt: Draw kinds, sides and frames of windows by how much they gained lately, or evenly.
+        guesses: Squares among which the memory chooses; 1 asks every square that is drawn.
+        adapt: Draw sides of squares by how much they gained lately, or evenly.
         objective: What is minimised, see `vidrobust.objectives.ScoreObjective`.
     """
 
-    screen: Annotated[int, Ge(1)] = 4
-    channels: Annotated[int, Ge(1)] = 1
-    duty: Annotated[float, Gt(0), Le(1)] = 0.5
-    evolve: Annotated[int, Ge(0)] = 30
-    price: Annotated[float, Ge(0)] = 0.5
-    patience: Annotated[int, Ge(1)] = 100
+    screen: Annotated[int, Ge(1)] = 20
+    evolve: Annotated[int, Ge(0)] = 40
+    channels: Annotated[int, Ge(1)] | None = None
+    duty: Annotated[float, Gt(0), Le(1)] = 1.0
+    guesses: Annotated[int, Ge(1)] = 4
     adapt: bool = True
     objective: ObjectiveName = "log-margin"
     needs: ClassVar[Access] = Access.TOP_1
@@ -102,13 +115,20 @@ class TextureFocus:
                 hint="use constraint = { use = 'linf', epsilon = 0.05 }, alone or joined by others",
             )
         self._task, self._amplitude = task, whole_levels(epsilon)
-        self._mask = torch.ones(1, task.clean.shape[1], 1, 1, device=task.clean.device)
+        count = task.clean.shape[1]
+        kept = count if self.channels is None else min(count, self.channels)
+        self._mask = torch.ones(1, count, 1, 1, device=task.clean.device)
         for _ in range(self.screen):
             yield from self._cover(fresh(task.rng))
-        if self.channels < task.clean.shape[1]:
-            yield from self._choose_channels()
-        yield from self._evolve()
-        yield from self._focus()
+        if kept < count:
+            yield from self._choose_channels(kept)
+        if kept < count or self.duty < 1:
+            yield from self._thin()
+        for _ in range(self.evolve):
+            novel = between(0, 1, task.rng) < NOVELTY
+            texture = fresh(task.rng) if novel else self._mutant()
+            yield from self._cover(replace(texture, duty=self.duty))
+        yield from self._squares()
 
     def _ask(self, signs: Tensor) -> Queries[float]:
         """The loss of the clip with these signs `(t, c, h, w)`."""
@@ -127,11 +147,11 @@ class TextureFocus:
         pattern = texture.signs(Window.whole(shape), shape).to(self._mask) * self._mask
         signs = pattern.expand(shape).contiguous()
         loss = yield from self._ask(signs)
-        self._pool = sorted([*self._pool, (loss, texture)], key=lambda pair: pair[0])[:POOL]
+        self._pool = sorted([*self._pool, (loss, texture)], key=lambda pair: pair[0])[:BEST]
         if loss < self._loss:
             self._loss, self._signs = loss, signs
 
-    def _choose_channels(self) -> Queries[None]:
+    def _choose_channels(self, kept: int) -> Queries[None]:
         """Ask the best texture in every channel alone, and mask all but the best channels."""
         losses = []
         for channel in range(self._signs.shape[1]):
@@ -139,86 +159,51 @@ class TextureFocus:
             alone[:, channel] = self._signs[:, channel]
             losses.append((yield from self._ask(alone)))
         ranked = sorted(range(len(losses)), key=lambda channel: losses[channel])
-        self._mask[:, ranked[self.channels :]] = 0.0
-        self._task.note({"channels": ranked[: self.channels]})
+        self._mask[:, ranked[kept:]] = 0.0
+        self._task.note({"channels": ranked[:kept]})
 
-    def _evolve(self) -> Queries[None]:
-        """The screened textures made sparse, then mutants of the best and fresh ones."""
-        textures = [replace(texture, duty=self.duty) for _, texture in self._pool[:3]]
+    def _thin(self) -> Queries[None]:
+        """The screened textures again, of `duty` and in the channels that were kept."""
+        textures = [replace(texture, duty=self.duty) for _, texture in self._pool]
         self._pool, self._loss = [], math.inf
         for texture in textures:
             yield from self._cover(texture)
-        for _ in range(self.evolve):
-            novel = between(0, 1, self._task.rng) < NOVELTY
-            texture = fresh(self._task.rng) if novel else self._mutant(3)
-            yield from self._cover(replace(texture, duty=self.duty))
 
-    def _mutant(self, best: int) -> Texture:
-        """A mutant of one of the `best` textures."""
+    def _mutant(self) -> Texture:
+        """A mutant of one of the best textures."""
         rng = self._task.rng
-        return self._pool[below(min(best, len(self._pool)), rng)][1].mutated(rng)
+        return self._pool[below(len(self._pool), rng)][1].mutated(rng)
 
-    def _focus(self) -> Queries[None]:
-        """Windows, for good."""
-        rng = self._task.rng
-        decay = 0.9 if self.adapt else 1.0
-        ways = Arms([(kind, side) for kind in KINDS for side in SIDES], decay)
-        spans, densities = Arms(SPANS, decay), Arms([False, True], decay)
-        density, price = float(self._signs.abs().mean()), self._first_price()
+    def _squares(self) -> Queries[None]:
+        """Squares, for good: of a few, the best by what earlier answers taught."""
+        sides = Arms(SIDES, 0.9 if self.adapt else 1.0)
+        memory = Memory(tuple(self._signs.shape), self._signs.device)
         while True:
-            drawn = (ways.draw(rng), spans.draw(rng), densities.draw(rng))
-            kind, side = ways.options[drawn[0]]
-            window = self._place(side, spans.options[drawn[1]])
-            signs, texture = self._write(kind, window, dense=densities.options[drawn[2]])
-            if torch.equal(signs, self._signs):
-                continue
+            drawn = [self._draw(sides) for _ in range(self.guesses)]
+            square = min(drawn, key=lambda made: memory.expected(made.change, made.window))
+            signs = self._signs.clone()
+            signs[square.window.index] += square.change
             loss = yield from self._ask(signs)
-            price *= 0.5 ** (1 / self.patience)
-            now = float(signs.abs().mean())
-            gain = self._loss - loss - price * (now - density)
-            for arms, arm in zip((ways, spans, densities), drawn, strict=True):
-                arms.credit(arm, gain)
-            if gain > 0:
-                self._signs, self._loss, density = signs, loss, now
-                if texture is not None:
-                    self._pool = [(loss, texture), *self._pool][:POOL]
+            memory.learn(square.change, square.window, loss - self._loss)
+            sides.credit(square.arm, self._loss - loss)
+            if loss < self._loss:
+                self._signs, self._loss = signs, loss
 
-    def _first_price(self) -> float:
-        """`price` times the loss that pixels brought so far, per share of the clip's values."""
-        losses = ScoreObjective(self._task.goal, self.objective).loss(self._task.reference)
-        assert losses is not None, "the engine checked that access permits `needs`"
-        brought = max(0.0, float(losses[0]) - self._loss)
-        return self.price * brought / max(1e-6, float(self._signs.abs().mean()))
-
-    def _place(self, side: float, span: float) -> Window:
-        """A window at a random place, `side` and `span` as shares of the clip's height and
-        frames.
-        """
-        rng, shape = self._task.rng, tuple(self._task.clean.shape)
-        pixels = max(1, round(side * 2 ** between(-0.5, 0.5, rng) * shape[2]))
-        place = (below(shape[0], rng), below(shape[2], rng), below(shape[3], rng))
-        return Window.around(place, (max(1, round(span * shape[0])), pixels), shape, rng)
-
-    def _write(self, kind: str, window: Window, *, dense: bool) -> tuple[Tensor, Texture | None]:
-        """The best signs with one window rewritten, and the texture that was used."""
+    def _draw(self, sides: Arms[float]) -> Square:
+        """A random square, redrawn while it would change nothing."""
         rng, shape = self._task.rng, tuple(self._signs.shape)
-        signs, texture = self._signs.clone(), None
-        inside = signs[window.index]
-        mask = torch.ones_like(self._mask) if dense else self._mask
-        if kind == "flip":
-            inside.neg_()
-        elif kind == "copy":
-            rows, columns = inside.shape[2:]
-            top, left = below(shape[2] - rows + 1, rng), below(shape[3] - columns + 1, rng)
-            inside.copy_(self._signs[window.moved(top, left).index])
-        elif kind == "square":
+        for _ in range(_REDRAWS):
+            arm = sides.draw(rng)
+            wanted = round(sides.options[arm] * 2 ** between(-0.5, 0.5, rng) * shape[2])
+            side = max(1, min(wanted, *shape[2:]))
+            top, left = below(shape[2] - side + 1, rng), below(shape[3] - side + 1, rng)
+            window = Window(0, shape[0], top, top + side, left, left + side)
             bits = torch.randint(2, (1, shape[1], 1, 1), generator=rng, device=rng.device)
-            inside.copy_((2.0 * bits.to(mask) - 1) * mask)
-        else:
-            texture = fresh(rng) if kind == "fresh" else self._mutant(POOL)
-            texture = replace(texture, duty=1.0 if dense else self.duty)
-            inside.copy_(texture.signs(window, shape).to(mask) * mask)
-        return signs, texture
+            signs = (2.0 * bits.to(self._mask) - 1) * self._mask
+            change = signs - self._signs[window.index]
+            if bool(change.any()):
+                break
+        return Square(arm, window, change)
 
 
 def whole_levels(epsilon: float) -> float:

@@ -9,24 +9,32 @@ it larger (flip, shift, copy or retexture a window), which pays for leaving out 
 Implementation details:
 1. The perturbation is rounded towards the clean clip to whole 8-bit levels first, and asked if that
    changed it; every later candidate is on that lattice, so a stored 8-bit clip fools as well.
-2. Seven queries on the whole clip: without each channel, without the edges of lines (three fifths
+2. Each frame is left out alone, or few neighbouring ones, with at most 16 queries: models that read
+   every other frame need the others not at all. A frame goes if the clip still fools and, under
+   scores, lost less than half of what the frame's share of the perturbation is worth.
+3. Seven queries on the whole clip: without each channel, without the edges of lines (three fifths
    of what is left, two, one), with half of the amplitude. What still fools is kept.
-3. Group testing: of the windows at hand, the one with the least expected loss per unit of mass is
+4. Group testing: of the windows at hand, the one with the least expected loss per unit of mass is
    dropped next; a window that is needed is cut in two along its longest side, down to single
    pixels, and its halves inherit its cost. `k` needed pixels of `n` are found within
    `2 k (log2(n / k) + 2)` queries or so, if windows of them fool alone.
-4. Under scores access it ends after the share `halving` of the queries; under label access it goes
+5. Under scores access it ends after the share `halving` of the queries; under label access it goes
    on, and random moves that leave out follow.
-5. Random moves: window around a perturbed pixel; move, side and frames drawn by how much they
+6. Random moves: window around a perturbed pixel; move, side and frames drawn by how much they
    gained lately. The gain is the share of the mass that went, or the share of the loss so far won.
-6. A move is kept only if it does not enlarge the perturbation, and the clip fools and is smaller
+   Under scores, of `guesses` moves the one with the best expected gain is asked, by the linear
+   memory of all answers that `texture-focus` has too.
+7. A move is kept only if it does not enlarge the perturbation, and the clip fools and is smaller
    or has a lower loss. While the clip of 1 does not fool yet, any lower loss is kept.
-7. One query per move, a candidate. A move that changes nothing or enlarges is not asked.
+8. One query per move, a candidate. A move that changes nothing or enlarges is not asked.
+9. It ends after `queries`, or once a hundred of them took off less than `worth` levels of the mean
+   absolute change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, ClassVar
@@ -39,7 +47,8 @@ from vidrobust.objectives import ScoreObjective
 from vidrobust.protocols import Measure, Task
 from vidrobust.types import Access, Queries, Query, Response
 from vidrobust_frontier.arms import Arms
-from vidrobust_frontier.moves import REPAIRING, SHRINKING, soften, thinned
+from vidrobust_frontier.memory import Memory
+from vidrobust_frontier.moves import REPAIRING, SHRINKING, Move, soften, thinned
 from vidrobust_frontier.state import Lattice, State, mass
 from vidrobust_frontier.windows import Window, below, between
 
@@ -49,8 +58,34 @@ SIDES = (1.0, 0.5, 0.25, 0.125)
 SPANS = (1.0, 0.25)
 """Frames of windows, as shares of all."""
 
+FRAME_TESTS = 16
+"""Most questions of the kind: is this frame needed?"""
+
+CHEAP = 0.5
+"""A frame goes at once if it costs less than this part of its share of the loss."""
+
+_LATELY = 100
+"""Moves over which `worth` is measured."""
+
 _IDLE = 200
 """Moves in a row that may propose nothing before it gives up."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A move that might be asked.
+
+    Args:
+        way: Its arm among the ways.
+        span: Its arm among the spans.
+        window: Where.
+        inside: What shall stand there; None where the move has nothing to propose.
+    """
+
+    way: int
+    span: int
+    window: Window
+    inside: Tensor | None
 
 
 @dataclass
@@ -61,13 +96,19 @@ class Prune:
         queries: Most queries it asks.
         halving: Share of them for group testing, where answers carry scores.
         repair: Whether some moves make the perturbation stronger at the same size.
+        guesses: Random moves among which earlier answers choose, where answers carry scores; 1 asks
+            every move that is drawn.
+        worth: What a hundred random moves have to take off the mean absolute change, in levels of
+            1/255, for more to be asked; 0 asks all `queries`.
         measure: Which clip is the smallest: `mean-abs`, by mean absolute change, or `constraint`,
             by the constraint's own distance.
     """
 
-    queries: Annotated[int, Ge(1)] = 600
+    queries: Annotated[int, Ge(1)] = 500
     halving: Annotated[float, Ge(0), Le(1)] = 0.1
     repair: bool = True
+    guesses: Annotated[int, Ge(1)] = 4
+    worth: Annotated[float, Ge(0)] = 0.05
     measure: Measure = "mean-abs"
     needs: ClassVar[Access] = Access.LABEL
     _task: Task = field(init=False, repr=False)
@@ -90,6 +131,7 @@ class Prune:
         if self._limit and not torch.equal(self._lattice.clip(self._state.change), clip):
             self._state = yield from self._ask(self._state.change)
         if self._state.fools:
+            yield from self._frames()
             yield from self._sweep()
             yield from self._halve()
         yield from self._search()
@@ -104,6 +146,24 @@ class Prune:
         self._asked += 1
         fools = bool(self._task.goal.met(response.labels)[0])
         return State(change, fools, self._loss(response))
+
+    def _frames(self) -> Queries[None]:
+        """Leave out each frame, or few neighbouring ones, that costs less than its share."""
+        frames = self._task.clean.shape[0]
+        length = -(-frames // FRAME_TESTS)
+        for first in range(0, frames, length):
+            before, change = self._state, self._state.change.clone()
+            change[first : first + length] = 0
+            if torch.equal(change, before.change):
+                continue
+            if self._asked >= self._limit:
+                return
+            trial = yield from self._ask(change)
+            lost = 0.0
+            if trial.loss is not None and before.loss is not None:
+                lost = self._won(trial.loss - before.loss)
+            if trial.fools and lost <= CHEAP * (1 - trial.mass / before.mass):
+                self._state = trial
 
     def _sweep(self) -> Queries[None]:
         """On the whole clip: leave out each channel, the edges of lines, half of the amplitude."""
@@ -152,24 +212,71 @@ class Prune:
         return ranks.index(min(ranks))
 
     def _search(self) -> Queries[None]:
-        """Random moves, as long as they may be asked."""
-        rng, idle = self._task.rng, 0
+        """Random moves, each the best of a few by what earlier answers taught, as long as they may
+        be asked and are worth it.
+        """
         repairs = self.repair and self._state.loss is not None
         moves = {**SHRINKING, **(REPAIRING if repairs else {})}
         ways, spans = Arms([(name, side) for name in moves for side in SIDES]), Arms(SPANS)
-        while self._asked < self._limit and idle < _IDLE and bool(self._state.change.any()):
-            way, span = ways.draw(rng), spans.draw(rng)
-            name, side = ways.options[way]
-            window = self._place(side, spans.options[span])
-            inside = moves[name](self._state.change, window, rng)
-            change = None if inside is None else self._with(window, inside)
+        memory = Memory(tuple(self._task.clean.shape), self._task.clean.device)
+        idle, masses = 0, [self._state.mass]
+        while self._asked < self._limit and idle < _IDLE and self._worth(masses):
             idle += 1
+            drafts = [self._draft(moves, ways, spans) for _ in range(self.guesses)]
+            expected = [self._expected(draft, memory) for draft in drafts]
+            draft = drafts[expected.index(max(expected))]
+            change = None if draft.inside is None else self._with(draft.window, draft.inside)
             if change is None:
                 continue
-            idle = 0
-            gain = self._gain((yield from self._ask(change)))
-            ways.credit(way, gain)
-            spans.credit(span, gain)
+            idle, before = 0, self._state
+            trial = yield from self._ask(change)
+            if trial.loss is not None and before.loss is not None:
+                moved = (trial.change - before.change)[draft.window.index]
+                memory.learn(moved, draft.window, trial.loss - before.loss)
+            gain = self._gain(trial)
+            ways.credit(draft.way, gain)
+            spans.credit(draft.span, gain)
+            masses.append(self._state.mass)
+
+    def _worth(self, masses: list[float]) -> bool:
+        """Whether anything is left, and the last hundred moves took off enough of it."""
+        if not masses[-1]:
+            return False
+        if len(masses) <= _LATELY or not self._state.fools:
+            return True
+        taken = (masses[-1 - _LATELY] - masses[-1]) / self._state.change.numel()
+        return taken >= self.worth
+
+    def _draft(
+        self, moves: Mapping[str, Move], ways: Arms[tuple[str, float]], spans: Arms[float]
+    ) -> Draft:
+        """A random move."""
+        way, span = ways.draw(self._task.rng), spans.draw(self._task.rng)
+        name, side = ways.options[way]
+        window = self._place(side, spans.options[span])
+        return Draft(way, span, window, moves[name](self._state.change, window, self._task.rng))
+
+    def _expected(self, draft: Draft, memory: Memory) -> float:
+        """What a move should gain; below 0 where it should not fool any more, and minus infinity
+        where it changes nothing or enlarges.
+        """
+        state, window = self._state, draft.window
+        before = state.change[window.index]
+        if draft.inside is None or torch.equal(draft.inside, before):
+            return -math.inf
+        smaller = (mass(before) - mass(draft.inside)) / state.mass
+        if smaller < 0 or state.loss is None:
+            return smaller if smaller >= 0 else -math.inf
+        rise = memory.expected(draft.inside - before, window)
+        if state.fools and state.loss + rise > 0:
+            return -self._won(state.loss + rise)
+        return smaller + max(0.0, self._won(-rise))
+
+    def _won(self, fall: float) -> float:
+        """A fall of the loss as a share of what the perturbation has brought so far."""
+        assert self._state.loss is not None, "only asked under scores"
+        clean = self._loss(self._task.reference) or 0.0
+        return fall / max(1e-6, clean - self._state.loss)
 
     def _place(self, side: float, span: float) -> Window:
         """A window about a random perturbed pixel."""
@@ -197,8 +304,7 @@ class Prune:
         smaller = 1 - trial.mass / before.mass
         stronger = 0.0
         if trial.loss is not None and before.loss is not None:
-            clean = self._loss(self._task.reference) or 0.0
-            stronger = (before.loss - trial.loss) / max(1e-6, clean - before.loss)
+            stronger = self._won(before.loss - trial.loss)
         if not (trial.fools or (not before.fools and stronger > 0)):
             return 0.0
         if smaller <= 0 and stronger <= 0:

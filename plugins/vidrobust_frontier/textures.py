@@ -45,12 +45,12 @@ class Grating:
         common = 1.5 * normal(rng)
         apart = between(0, 1, rng) < 0.5
         shifts = [0.6 * normal(rng) if apart else common for _ in self.phases]
-        phases = tuple(p + s for p, s in zip(self.phases, shifts, strict=True))
+        first, second, third = (p + s for p, s in zip(self.phases, shifts, strict=True))
         return replace(
             self,
             period=min(LARGEST, max(SMALLEST, self.period * math.exp(0.15 * normal(rng)))),
             angle=self.angle + 0.2 * normal(rng),
-            phases=phases,
+            phases=(first, second, third),
             drift=self.drift + (0.3 * normal(rng) if between(0, 1, rng) < 0.2 else 0.0),
         )
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from vidrobust_frontier.arms import Arms
 from vidrobust_frontier.focus import TextureFocus, whole_levels
+from vidrobust_frontier.memory import Memory
 from vidrobust_frontier.textures import Cells, Grating, fresh
 from vidrobust_frontier.windows import Window
 
@@ -24,6 +25,13 @@ def transcript(attack, *, steps=60, constraint=None, seed=0):
     return task, answer(attack.run(task), victim, at_most=steps)
 
 
+def margin(task, clips):
+    """By how much the clean label leads in one clip, for the victim that `transcript` asks."""
+    scores = LinearVictim().logits(clips)[0]
+    own = LinearVictim().label(task.clean)
+    return float(scores[own] - torch.cat([scores[:own], scores[own + 1 :]]).max())
+
+
 def signs(task, clips, epsilon=EPSILON):
     return ((clips[0] - task.clean) * 255 / whole_levels(epsilon) / 255).round()
 
@@ -35,14 +43,14 @@ def test_the_screened_textures_are_dense():
 
 
 def test_then_the_best_one_is_asked_in_each_channel_alone():
-    task, asked = transcript(TextureFocus(screen=2), steps=5)
+    task, asked = transcript(TextureFocus(screen=2, channels=1), steps=5)
     for channel, clips in enumerate(asked.asked[2:5]):
         present = (signs(task, clips) != 0).flatten(2).any(2).any(0)
         assert present.nonzero().flatten().tolist() == [channel]
 
 
 def test_evolved_textures_change_one_channel_and_a_share_of_its_pixels():
-    task, asked = transcript(TextureFocus(screen=2, evolve=10, duty=0.5), steps=16)
+    task, asked = transcript(TextureFocus(screen=2, evolve=10, channels=1, duty=0.5), steps=16)
     channels = set()
     for clips in asked.asked[5:]:
         present = signs(task, clips) != 0
@@ -52,7 +60,7 @@ def test_evolved_textures_change_one_channel_and_a_share_of_its_pixels():
 
 
 def test_with_all_channels_none_is_asked_alone():
-    task, asked = transcript(TextureFocus(screen=2, channels=3, duty=1.0, evolve=4), steps=8)
+    task, asked = transcript(TextureFocus(screen=2, evolve=4), steps=8)
     for clips in asked.asked:
         assert bool((signs(task, clips) != 0).all())
 
@@ -74,12 +82,41 @@ def test_epsilon_is_rounded_down_to_whole_levels():
     assert whole_levels(0.001) == 0.001
 
 
-def test_a_price_keeps_the_perturbation_smaller():
-    def density(price):
-        task, asked = transcript(TextureFocus(price=price, patience=10_000), steps=400)
-        return float((signs(task, asked.asked[-1]) != 0).float().mean())
+def test_squares_last_all_frames_and_have_one_sign_per_channel():
+    task, asked = transcript(TextureFocus(screen=2, evolve=0), steps=80)
+    states = [signs(task, clips) for clips in asked.asked]
+    margins = [margin(task, clips) for clips in asked.asked]
+    best = margins.index(min(margins[:2]))
+    for now in range(2, len(states)):
+        changed = (states[now] != states[best]).any(0)  # (c, h, w)
+        assert bool(changed.any())
+        for channel in range(3):
+            written = states[now][:, channel][:, changed[channel]]
+            assert len(written.unique()) <= 1
+        best = now if margins[now] < margins[best] else best
 
-    assert density(1.0) < density(0.0)
+
+def test_a_memory_of_refusals_saves_queries():
+    def lowest(guesses):
+        found = 0.0
+        for seed in range(8):
+            task, asked = transcript(TextureFocus(guesses=guesses), steps=260, seed=seed)
+            found += min(margin(task, clips) for clips in asked.asked)
+        return found
+
+    assert lowest(4) < lowest(1)
+
+
+def test_a_memory_expects_the_opposite_of_what_was_refused():
+    memory = Memory(SHAPE, torch.device("cpu"))
+    window = Window(0, 4, 2, 9, 5, 16)
+    change = torch.ones(4, 3, 7, 11)
+    memory.learn(change, window, 0.5)
+    assert memory.expected(change, window) == pytest.approx(0.5)
+    assert memory.expected(-change, window) == pytest.approx(-0.5)
+    assert memory.expected(change[:2], Window(0, 2, 2, 9, 5, 16)) == pytest.approx(0.25)
+    elsewhere = Window(0, 4, 10, 14, 0, 4)
+    assert memory.expected(torch.ones(4, 3, 4, 4), elsewhere) == 0
 
 
 def test_no_two_queries_in_a_row_ask_the_same():
