@@ -8,7 +8,8 @@ No code was released. What the abstract states is marked (a); the rest are our c
 
 Implementation details:
 1. Start: up to 10 clips of another class, or of the target class; see
-   `vidrobust_baselines.boundary_starts`. Of each the salient region must reach the goal, one query.
+   `vidrobust_baselines.boundary_starts`. Of each the salient region must reach the goal, one query;
+   if that does with none of them, whole frames are tried.
 2. Key frames (a): the agent sees the difference of the frame features of the two clips, clean minus
    other: a bidirectional LSTM of 128, a linear layer. The frames it finds at least as likely as not
    are exchanged; if that does not reach the goal, the next likely ones are added one by one, a
@@ -160,12 +161,16 @@ class Rlsb:
             task.goal, task.clean, task.constraint, TOLERANCE, overshoot=self.overshoot
         )
         ranking = self._ranking(task)
-        region = salient_region(task.clean, self.saliency, self.share)
+        salient = salient_region(task.clean, self.saliency, self.share)
+        start: Start | None = None
+        for region in (salient, torch.ones_like(salient)):
 
-        def reduce(clip: Tensor) -> Queries[Start | None]:
-            return self._reduce(clip, region, ranking, objective, task)
+            def reduce(clip: Tensor, region: Tensor = region) -> Queries[Start | None]:
+                return self._reduce(clip, region, ranking, objective, task)
 
-        start = yield from find_best_start(self.start, reduce, objective, task, self.candidates)
+            start = yield from find_best_start(self.start, reduce, objective, task, self.candidates)
+            if start is not None:
+                break
         if start is not None:
             yield from self._walk(start, objective).run(task)
 

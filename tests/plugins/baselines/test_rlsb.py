@@ -189,8 +189,18 @@ def test_without_a_start_that_reaches_the_goal_it_gives_up_and_says_so():
     attack = Rlsb(start=Clips(VICTIM, wrong=True), candidates=3)
     asked = answer(attack.run(task), VICTIM, at_most=100)
     assert asked.finished
-    assert asked.queries == 3
+    assert asked.queries == 6  # three by their salient regions, three as they are
     assert any("none of 3 clips" in note.get("notice", "") for note in notes)
+
+
+def test_where_salient_regions_do_not_suffice_whole_frames_are_tried():
+    task, notes = noting(task_of(targeted()))
+    attack = Rlsb(start=Clips(VICTIM), share=0.01, candidates=2)
+    asked = answer(attack.run(task), VICTIM, at_most=40).asked
+    changed = [(clips[0] != task.clean).any(1).flatten(1).float().mean(1) for clips in asked[:3]]
+    assert all(float(share.max()) < 0.05 for share in changed[:2])
+    assert float(changed[2].min()) > 0.9
+    assert any("key_frames" in note for note in notes)
 
 
 def test_another_estimator_can_be_put_in():
