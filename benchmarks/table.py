@@ -11,7 +11,8 @@ paper's: 15 000 queries untargeted, 30 000 targeted. Every attack gets the same 
 L-infinity 0.05 and the same target labels: those of `table_targets.json`, which are what `target =
 "random"` draws with seed 0; a record with another target is refused.
 
-`--reuse DIR` takes `DIR/ucf6-<model>-<attack>` where it exists instead of running that again.
+`--reuse DIR` takes `DIR/ucf6-<model>-<attack>` where it exists instead of running that again, and
+for `astfocus` the variant `both` of `ablations/run.py`, which is the same config.
 `summary` writes a table per victim and goal, see `table_summary.py`. Real data and the paper's
 numbers lie under `--shared`, or VIDROBUST_SHARED.
 """
@@ -65,8 +66,10 @@ class Cell:
         """The folder of an earlier run that can stand for this one, if there is one."""
         if reuse is None or self.goal != "untargeted":
             return None
-        folder = reuse / f"ucf6-{self.model}-{self.attack}"
-        return folder if (folder / "run.json").exists() else None
+        folders = [reuse / f"ucf6-{self.model}-{self.attack}"]
+        if self.attack == "astfocus":
+            folders.append(reuse / "ablations" / "b15000" / self.model / "both-s0")
+        return next((folder for folder in folders if (folder / "run.json").exists()), None)
 
 
 def cells(options: argparse.Namespace) -> list[Cell]:
