@@ -8,7 +8,9 @@ it larger (flip, shift, copy or retexture a window), which pays for leaving out 
 
 Implementation details:
 1. The perturbation is rounded towards the clean clip to whole 8-bit levels first, and asked if that
-   changed it; every later candidate is on that lattice, so a stored 8-bit clip fools as well.
+   changed it; every later candidate is on that lattice, so a stored 8-bit clip fools as well. If
+   the rounded clip does not fool, the moves of 6 may keep any lower loss for 50 queries, under
+   scores; if it does not fool then, the rest starts from the attack's own clip, off the lattice.
 2. Each frame is left out alone, or few neighbouring ones, with at most 16 queries: models that read
    every other frame need the others not at all. A frame goes if the clip still fools and, under
    scores, lost less than half of what the frame's share of the perturbation is worth.
@@ -25,7 +27,7 @@ Implementation details:
    Under scores, of `guesses` moves the one with the best expected gain is asked, by the linear
    memory of all answers that `texture-focus` has too.
 7. A move is kept only if it does not enlarge the perturbation, and the clip fools and is smaller
-   or has a lower loss. While the clip of 1 does not fool yet, any lower loss is kept.
+   or has a lower loss.
 8. One query per move, a candidate. A move that changes nothing or enlarges is not asked.
 9. It ends after `queries`, or once a hundred of them took off less than `worth` levels of the mean
    absolute change.
@@ -63,6 +65,9 @@ FRAME_TESTS = 16
 
 CHEAP = 0.5
 """A frame goes at once if it costs less than this part of its share of the loss."""
+
+REGAIN = 50
+"""Queries in which a clip that does not fool once it is rounded may be made to."""
 
 _LATELY = 100
 """Moves over which `worth` is measured."""
@@ -130,11 +135,15 @@ class Prune:
         self._state = State(self._lattice.towards_clean(clip), True, self._loss(response))
         if self._limit and not torch.equal(self._lattice.clip(self._state.change), clip):
             self._state = yield from self._ask(self._state.change)
-        if self._state.fools:
-            yield from self._frames()
-            yield from self._sweep()
-            yield from self._halve()
-        yield from self._search()
+        if not self._state.fools and self._state.loss is not None:
+            yield from self._search(min(self._limit, self._asked + REGAIN), until_it_fools=True)
+        if not self._state.fools:
+            self._lattice = Lattice(task.clean, whole=False)
+            self._state = State((clip - task.clean) * 255, True, self._loss(response))
+        yield from self._frames()
+        yield from self._sweep()
+        yield from self._halve()
+        yield from self._search(self._limit)
 
     def _loss(self, response: Response) -> float | None:
         losses = ScoreObjective(self._task.goal, "log-margin").loss(response)
@@ -211,7 +220,7 @@ class Prune:
         ]
         return ranks.index(min(ranks))
 
-    def _search(self) -> Queries[None]:
+    def _search(self, limit: int, *, until_it_fools: bool = False) -> Queries[None]:
         """Random moves, each the best of a few by what earlier answers taught, as long as they may
         be asked and are worth it.
         """
@@ -220,7 +229,9 @@ class Prune:
         ways, spans = Arms([(name, side) for name in moves for side in SIDES]), Arms(SPANS)
         memory = Memory(tuple(self._task.clean.shape), self._task.clean.device)
         idle, masses = 0, [self._state.mass]
-        while self._asked < self._limit and idle < _IDLE and self._worth(masses):
+        while self._asked < limit and idle < _IDLE and self._worth(masses):
+            if until_it_fools and self._state.fools:
+                return
             idle += 1
             drafts = [self._draft(moves, ways, spans) for _ in range(self.guesses)]
             expected = [self._expected(draft, memory) for draft in drafts]

@@ -44,11 +44,12 @@ class Lattice:
     Args:
         clean: `(t, c, h, w)` in `[0, 1]`. If it is no 8-bit clip itself, changed values are whole
             levels away from it.
+        whole: Whether clips are kept in whole levels; changes may be of any size otherwise.
     """
 
-    def __init__(self, clean: Tensor) -> None:
+    def __init__(self, clean: Tensor, *, whole: bool = True) -> None:
         self.clean = clean
-        self.exact = torch.equal(quantise(clean), clean)
+        self.exact = whole and torch.equal(quantise(clean), clean)
         self._levels = to_levels(clean).to(torch.float32) if self.exact else clean * 255
 
     def clip(self, change: Tensor) -> Tensor:

@@ -110,6 +110,30 @@ def test_candidates_are_whole_levels_and_never_larger():
     assert (asked.asked[0][0] - clean).abs().max() <= epsilon
 
 
+def test_a_clip_that_fools_by_a_hair_is_refined_off_the_lattice():
+    """Full steps of 12.75 levels on just as many values as it takes; 12 do not fool."""
+    victim, clean = LinearVictim(classes=2, scale=20.0, seed=1), grey(6)
+    label = victim.label(clean)
+    rival = 1 - label
+    slope = victim.weight[rival] - victim.weight[label]
+    scores = victim.logits(clean[None])[0]
+    won = (0.05 * slope.abs()).sort(descending=True).values.cumsum(0)
+    assert float(won[-1]) > float(scores[label] - scores[rival]), "some step fools"
+    count = int((won < float(scores[label] - scores[rival])).sum()) + 2
+    change = torch.zeros_like(slope)
+    largest = slope.abs().argsort(descending=True)[:count]
+    change[largest] = 0.05 * slope[largest].sign()
+    clip = clean + change.view_as(clean)
+    rounded = clean + (12 / 12.75) * change.view_as(clean)
+    assert (victim.label(clip), victim.label(rounded)) == (rival, label)
+    asked = refined(Prune(queries=150, repair=False), victim, clip, clean).asked
+    fooling = [c[0] for c in asked if victim.label(c[0]) != label]
+    assert fooling
+    assert all(Linf(0.05).contains(found, clean) for found in fooling)
+    size = float((clip - clean).abs().sum())
+    assert min(float((found - clean).abs().sum()) for found in fooling) < size
+
+
 def test_a_clip_that_is_on_the_lattice_is_not_asked_again():
     clean = grey()
     clip = clean + 12 / 255
