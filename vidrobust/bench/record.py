@@ -230,12 +230,13 @@ class RunFolder:
             raise _cannot_write(self.manifest_path, error) from error
 
     def records(self) -> list[VideoRecord]:
-        """Every finished video. A torn last line (a crash while writing) is left out.
+        """Every finished video. A torn last line (a crash while writing) is left out; of a video
+        that failed and was attacked again, the last line counts.
 
         Raises:
             RecordError: If any other line is damaged.
         """
-        return list(self._read())
+        return list({record["key"]: record for record in self._read()}.values())
 
     def _read(self) -> Iterator[VideoRecord]:
         if not self.videos_path.exists():

@@ -84,7 +84,7 @@ class Runner:
     _first_error: Exception | None = field(default=None, init=False)
 
     def run(self) -> tuple[RunManifest, list[VideoRecord]]:
-        """Attack every video that has no record yet.
+        """Attack every video that has no record yet, or failed with an error when it was attacked.
 
         Returns:
             The manifest and all records, earlier sessions' included.
@@ -117,7 +117,8 @@ class Runner:
         if manifest is not None:
             manifest["config"] = self.plan.config  # the limit may have grown
             manifest["config_sha256"] = config_digest(self.plan)
-        done = {record["key"] for record in self.folder.records()} if manifest else set()
+        earlier = self.folder.records() if manifest else []
+        done = {record["key"] for record in earlier if record["status"] != "error"}
         batch = self._batch_size(classifier, manifest)
         if manifest is None:
             manifest = fresh_manifest(self.plan, classifier, threat.queries, batch, self.command)
