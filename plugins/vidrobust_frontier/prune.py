@@ -242,7 +242,8 @@ class Prune:
             idle, before = 0, self._state
             trial = yield from self._ask(change)
             if trial.loss is not None and before.loss is not None:
-                moved = (trial.change - before.change)[draft.window.index]
+                index = draft.window.index
+                moved = trial.change[index] - before.change[index]
                 memory.learn(moved, draft.window, trial.loss - before.loss)
             gain = self._gain(trial)
             ways.credit(draft.way, gain)
@@ -292,7 +293,7 @@ class Prune:
     def _place(self, side: float, span: float) -> Window:
         """A window about a random perturbed pixel."""
         rng, shape = self._task.rng, tuple(self._task.clean.shape)
-        places = self._state.change.any(dim=1).nonzero()
+        places = self._state.places
         frame, row, column = places[below(len(places), rng)].tolist()
         pixels = max(1, round(side * 2 ** between(-0.5, 0.5, rng) * shape[2]))
         size = (max(1, round(span * shape[0])), pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,10 +28,15 @@ class State:
     fools: bool
     loss: float | None
 
-    @property
+    @cached_property
     def mass(self) -> float:
         """Sum of the absolute changes."""
         return mass(self.change)
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Frame, row and column of every changed pixel `(n, 3)`."""
+        return self.change.any(dim=1).nonzero()
 
 
 def mass(change: Tensor) -> float:
