@@ -58,7 +58,13 @@ Reduce: TypeAlias = Callable[[Tensor], Queries[Start | None]]
 
 
 def find_best_start(
-    source: Source | None, reduce: Reduce, objective: BoundaryDistance, task: Task, count: int
+    source: Source | None,
+    reduce: Reduce,
+    objective: BoundaryDistance,
+    task: Task,
+    count: int,
+    *,
+    quiet: bool = False,
 ) -> Queries[Start | None]:
     """The best of `count` starts, searched to the objective's tolerance; None if there is none.
 
@@ -68,6 +74,7 @@ def find_best_start(
         objective: Searches, and projects candidates.
         task: The video.
         count: Clips of the source tried at most, and starts compared.
+        quiet: Say nothing where none reaches the goal, since something else is tried then.
     """
     best: Start | None = None
     tried = usable = 0
@@ -81,7 +88,9 @@ def find_best_start(
             yield Query(objective.decode(best.point)[None], "candidate")
     task.note({"start_clips_tried": tried, "starts": usable})
     if best is None:
-        task.note({"notice": f"{task.key}: none of {tried} clips to start from reaches the goal"})
+        if not quiet:
+            none = f"none of {tried} clips to start from reaches the goal"
+            task.note({"notice": f"{task.key}: {none}"})
         return None
     point = yield from objective.close_in(best.point)
     frames = best.mask.flatten(1).any(dim=1).nonzero()[:, 0].tolist()

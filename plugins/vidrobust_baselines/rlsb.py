@@ -9,7 +9,7 @@ No code was released. What the abstract states is marked (a); the rest are our c
 Implementation details:
 1. Start: up to 10 clips of another class, or of the target class; see
    `vidrobust_baselines.boundary_starts`. Of each the salient region must reach the goal, one query;
-   if that does with none of them, whole frames are tried.
+   if that does with none of them, as many are tried with whole frames.
 2. Key frames (a): the agent sees the difference of the frame features of the two clips, clean minus
    other: a bidirectional LSTM of 128, a linear layer. The frames it finds at least as likely as not
    are exchanged; if that does not reach the goal, the next likely ones are added one by one, a
@@ -163,12 +163,15 @@ class Rlsb:
         ranking = self._ranking(task)
         salient = salient_region(task.clean, self.saliency, self.share)
         start: Start | None = None
-        for region in (salient, torch.ones_like(salient)):
+        whole = torch.ones_like(salient)
+        for region in [whole] if bool(salient.all()) else [salient, whole]:
 
             def reduce(clip: Tensor, region: Tensor = region) -> Queries[Start | None]:
                 return self._reduce(clip, region, ranking, objective, task)
 
-            start = yield from find_best_start(self.start, reduce, objective, task, self.candidates)
+            start = yield from find_best_start(
+                self.start, reduce, objective, task, self.candidates, quiet=region is not whole
+            )
             if start is not None:
                 break
         if start is not None:

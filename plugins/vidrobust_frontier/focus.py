@@ -5,8 +5,8 @@ within few queries (procedural noise: Co, Munoz-Gonzalez, de Maupeou and Lupu, C
 the few numbers of a texture on the whole clip first. What that leaves is done by small squares that
 last all frames, as in Square Attack (Andriushchenko, Croce, Flammarion and Hein, ECCV 2020), with
 one difference: a random search forgets its refusals, though a change that raised the loss tells
-that its opposite lowers it. A linear memory of all answers chooses among a few random squares which
-to ask, so that the focus goes where answers ask for it.
+that its opposite lowers it. A linear memory of all squares asked chooses among a few random ones,
+so that the focus goes where answers ask for it.
 
 Implementation details:
 1. `screen` fresh textures on the whole clip: square-wave gratings (any period, angle, colour
@@ -19,9 +19,11 @@ Implementation details:
 5. The memory is a linear model of the loss in the signs, shared by all frames; each answer corrects
    it along the change that was asked (normalised least mean squares, Widrow and Hoff, 1960).
 6. With fewer `channels` than the clip has, the best texture is asked in each channel alone after 1,
-   and the best ones are kept; with `duty` under 1 the pixels at the edges of a texture's lines,
-   which carry least of a line's frequency, are left out. Both change less, and need more queries.
-7. Candidates are +-epsilon or unchanged, with epsilon rounded down to whole 8-bit levels.
+   and the best ones are kept; with `duty` under 1 the pixels at the edges of a grating's lines,
+   which carry least of a line's frequency, are left out, or random cells of a grid. Both change
+   less, and need more queries.
+7. Candidates are +-epsilon or unchanged, with epsilon rounded down to whole 8-bit levels; then
+   projected where the constraint is more than L-infinity.
 8. One query per step, a candidate.
 9. Loss: the log-margin, which is the margin of the logits.
 """
@@ -55,7 +57,7 @@ BEST = 3
 NOVELTY = 0.3
 """Share of fresh textures while the best ones evolve."""
 
-_REDRAWS = 10
+_REDRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class TextureFocus:
     _signs: Tensor = field(init=False, repr=False)
     _loss: float = field(default=math.inf, init=False, repr=False)
     _mask: Tensor = field(init=False, repr=False)
+    _free: Tensor = field(init=False, repr=False)
     _pool: list[tuple[float, Texture]] = field(default_factory=list, init=False, repr=False)
 
     def run(self, task: Task) -> Queries[None]:
@@ -118,6 +121,7 @@ class TextureFocus:
         count = task.clean.shape[1]
         kept = count if self.channels is None else min(count, self.channels)
         self._mask = torch.ones(1, count, 1, 1, device=task.clean.device)
+        self._free = self._movable()
         for _ in range(self.screen):
             yield from self._cover(fresh(task.rng))
         if kept < count:
@@ -129,6 +133,17 @@ class TextureFocus:
             texture = fresh(task.rng) if novel else self._mutant()
             yield from self._cover(replace(texture, duty=self.duty))
         yield from self._squares()
+
+    def _movable(self) -> Tensor:
+        """The values `(t, c, h, w)` bool that the constraint lets move, one way or the other."""
+        clean, constraint = self._task.clean, self._task.constraint
+        if isinstance(constraint, Linf):
+            return torch.ones_like(clean, dtype=torch.bool)
+        moved = [
+            constraint.project((clean + step).clamp(0, 1), clean) != clean
+            for step in (self._amplitude, -self._amplitude)
+        ]
+        return moved[0] | moved[1]
 
     def _ask(self, signs: Tensor) -> Queries[float]:
         """The loss of the clip with these signs `(t, c, h, w)`."""
@@ -201,7 +216,7 @@ class TextureFocus:
             bits = torch.randint(2, (1, shape[1], 1, 1), generator=rng, device=rng.device)
             signs = (2.0 * bits.to(self._mask) - 1) * self._mask
             change = signs - self._signs[window.index]
-            if bool(change.any()):
+            if bool((change.bool() & self._free[window.index]).any()):
                 break
         return Square(arm, window, change)
 

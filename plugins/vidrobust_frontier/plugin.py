@@ -13,7 +13,7 @@ def vidrobust_attacks() -> Iterable[Entry]:
     yield Entry(
         "texture-focus",
         "vidrobust_frontier.focus:TextureFocus",
-        "random search over textures, sparse in space, time and colour",
+        "random textures, then squares chosen by a memory of the answers",
         paper="vidrobust; after Andriushchenko et al., ECCV 2020, and Co et al., CCS 2019",
     )
 

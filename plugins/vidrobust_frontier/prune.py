@@ -10,7 +10,8 @@ Implementation details:
 1. The perturbation is rounded towards the clean clip to whole 8-bit levels first, and asked if that
    changed it; every later candidate is on that lattice, so a stored 8-bit clip fools as well. If
    the rounded clip does not fool, the moves of 6 may keep any lower loss for 50 queries, under
-   scores; if it does not fool then, the rest starts from the attack's own clip, off the lattice.
+   scores and with `repair`; if it does not fool then, the rest starts from the attack's own clip,
+   off the lattice.
 2. Each frame is left out alone, or few neighbouring ones, with at most 16 queries: models that read
    every other frame need the others not at all. A frame goes if the clip still fools and, under
    scores, lost less than half of what the frame's share of the perturbation is worth.
@@ -24,8 +25,8 @@ Implementation details:
    on, and random moves that leave out follow.
 6. Random moves: window around a perturbed pixel; move, side and frames drawn by how much they
    gained lately. The gain is the share of the mass that went, or the share of the loss so far won.
-   Under scores, of `guesses` moves the one with the best expected gain is asked, by the linear
-   memory of all answers that `texture-focus` has too.
+   Under scores, of `guesses` moves the one with the best expected gain is asked, by a linear
+   memory of the moves before it, as `texture-focus` has one of its squares.
 7. A move is kept only if it does not enlarge the perturbation, and the clip fools and is smaller
    or has a lower loss.
 8. One query per move, a candidate. A move that changes nothing or enlarges is not asked.
@@ -99,7 +100,8 @@ class Prune:
 
     Args:
         queries: Most queries it asks.
-        halving: Share of them for group testing, where answers carry scores.
+        halving: Share of them after which group testing ends, where answers carry scores; what is
+            asked before it counts.
         repair: Whether some moves make the perturbation stronger at the same size.
         guesses: Random moves among which earlier answers choose, where answers carry scores; 1 asks
             every move that is drawn.
@@ -135,7 +137,7 @@ class Prune:
         self._state = State(self._lattice.towards_clean(clip), True, self._loss(response))
         if self._limit and not torch.equal(self._lattice.clip(self._state.change), clip):
             self._state = yield from self._ask(self._state.change)
-        if not self._state.fools and self._state.loss is not None:
+        if not self._state.fools and self._state.loss is not None and self.repair:
             yield from self._search(min(self._limit, self._asked + REGAIN), until_it_fools=True)
         if not self._state.fools:
             self._lattice = Lattice(task.clean, whole=False)
@@ -151,9 +153,11 @@ class Prune:
 
     def _ask(self, change: Tensor) -> Queries[State]:
         """What the model says of a change in levels."""
-        response = yield Query(self._lattice.clip(change)[None], "candidate")
+        clip = self._lattice.clip(change)
+        response = yield Query(clip[None], "candidate")
         self._asked += 1
-        fools = bool(self._task.goal.met(response.labels)[0])
+        valid = self._task.constraint.contains(clip, self._task.clean)
+        fools = valid and bool(self._task.goal.met(response.labels)[0])
         return State(change, fools, self._loss(response))
 
     def _frames(self) -> Queries[None]:
@@ -163,7 +167,7 @@ class Prune:
         for first in range(0, frames, length):
             before, change = self._state, self._state.change.clone()
             change[first : first + length] = 0
-            if torch.equal(change, before.change):
+            if torch.equal(change, before.change) or not bool(change.any()):
                 continue
             if self._asked >= self._limit:
                 return
@@ -188,6 +192,8 @@ class Prune:
             if self._asked >= self._limit:
                 return
             if change is None or torch.equal(change, self._state.change):
+                continue
+            if not bool(change.any()):
                 continue
             trial = yield from self._ask(change)
             if trial.fools:
@@ -224,7 +230,8 @@ class Prune:
         """Random moves, each the best of a few by what earlier answers taught, as long as they may
         be asked and are worth it.
         """
-        repairs = self.repair and self._state.loss is not None
+        scored = self._state.loss is not None
+        guesses, repairs = self.guesses if scored else 1, self.repair and scored
         moves = {**SHRINKING, **(REPAIRING if repairs else {})}
         ways, spans = Arms([(name, side) for name in moves for side in SIDES]), Arms(SPANS)
         memory = Memory(tuple(self._task.clean.shape), self._task.clean.device)
@@ -233,7 +240,7 @@ class Prune:
             if until_it_fools and self._state.fools:
                 return
             idle += 1
-            drafts = [self._draft(moves, ways, spans) for _ in range(self.guesses)]
+            drafts = [self._draft(moves, ways, spans) for _ in range(guesses)]
             expected = [self._expected(draft, memory) for draft in drafts]
             draft = drafts[expected.index(max(expected))]
             change = None if draft.inside is None else self._with(draft.window, draft.inside)
@@ -280,7 +287,9 @@ class Prune:
         if smaller < 0 or state.loss is None:
             return smaller if smaller >= 0 else -math.inf
         rise = memory.expected(draft.inside - before, window)
-        if state.fools and state.loss + rise > 0:
+        if not state.fools:
+            return self._won(-rise)
+        if state.loss + rise > 0:
             return -self._won(state.loss + rise)
         return smaller + max(0.0, self._won(-rise))
 

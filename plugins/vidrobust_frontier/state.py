@@ -61,7 +61,9 @@ class Lattice:
     def clip(self, change: Tensor) -> Tensor:
         """The clip of a change in levels, inside `[0, 1]`."""
         moved = (self._levels + change).clamp_(0, 255)
-        return from_levels(moved.to(torch.uint8)) if self.exact else moved.div_(255).clamp_(0, 1)
+        if self.exact:
+            return from_levels(moved.to(torch.uint8))
+        return torch.where(change == 0, self.clean, moved.div_(255).clamp_(0, 1))
 
     def inside(self, change: Tensor) -> Tensor:
         """The change, cut where it would leave `[0, 255]`."""

@@ -39,6 +39,8 @@ def test_the_table_is_filled_with_defaults_and_changes_the_digest():
         "queries": 20,
         "halving": 0.1,
         "repair": True,
+        "guesses": 4,
+        "worth": 0.05,
         "measure": "mean-abs",
     }
     assert config_digest(plan) != config_digest(without)

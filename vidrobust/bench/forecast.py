@@ -68,7 +68,8 @@ def forecast(suite: Suite, host: PluginHost) -> Iterator[Forecast]:
             continue
         videos = min(videos, plan.run.limit or videos)
         folder = RunFolder(cell.folder(suite.out))
-        done = len(folder.records()) if folder.manifest_path.exists() else 0
+        records = folder.records() if folder.manifest_path.exists() else []
+        done = sum(record["status"] != "error" for record in records)
         queries = plan.threat.build().queries * max(0, videos - done)
         yield Forecast(
             cell=cell.name,

@@ -7,7 +7,6 @@ clips and traces go to the run folder, so that has to be on a file system all no
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -218,9 +217,7 @@ class RayCrew:
         hired.clips_seen += record["queries"] - replayed
         hired.replayed += replayed
         journal = self.folder.journal_path(record["key"])
-        failed = record["status"] == "error"  # attacked again on resume, from its journal
-        release = (lambda: None) if failed else functools.partial(journal.unlink, missing_ok=True)
-        yield Done(record, error, replayed, release)
+        yield Done(record, error, replayed, lambda: journal.unlink(missing_ok=True))
 
     def _settle(self, hired: _Hired) -> None:
         """Add up what an actor saw that has nothing left to do, and let it go."""

@@ -49,8 +49,7 @@ class Done:
         record: The line.
         error: What stopped the attack, if something did.
         replayed: How many of its queries were answered from its journal.
-        release: Drops the journal, but for a video that failed: to be called once the line is
-            written.
+        release: Drops the journal: to be called once the line is written.
     """
 
     record: VideoRecord
@@ -145,7 +144,7 @@ class Worker:
             finished_record(session, path, clip),
             error,
             session.replayed,
-            functools.partial(session.close, discard_journal=error is None),
+            functools.partial(session.close, discard_journal=True),
         )
 
     def _keep_clip(self, session: Session) -> str | None:
