@@ -2,8 +2,10 @@
 
     python benchmarks/frontier_summary.py --part test --goal untargeted
 
-Writes `results/frontier-<part>-<goal>.json`, `.md` and `.svg` beside this script. A row pools all
-models and seeds of an attack; an attack that failed counts with all its queries, and not in MAP.
+Writes `results/frontier-<part>-<goal>.json`, `.md` and `.svg` beside this script. Runs that are not
+finished are left out. A row of one model pools seeds. The row `common` pools, of attacks that ran
+on every model, the clips and seeds that all of them have, and is what plot and front show; `every`
+pools whatever such an attack has. An attack that failed counts with all its queries, not in MAP.
 The area dominated is that of log10 queries x MAP, from 1 query and MAP 0 to the budget and 12.75
 (epsilon 0.05 of 255), in percent: 100 would be one query and no perturbation.
 """
@@ -37,10 +39,11 @@ def main() -> None:
     parser.add_argument("--part", choices=["test", "train"], default="test")
     parser.add_argument("--goal", choices=["untargeted", "targeted"], default="untargeted")
     parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "frontier")
+    parser.add_argument("--results", type=Path, default=HERE / "results")
     options = parser.parse_args()
     rows, budget = collect(sorted((options.runs / options.part).iterdir()), options.goal)
-    front = pareto([row for row in rows if row["model"] == "all"])
-    name = HERE / "results" / f"frontier-{options.part}-{options.goal}"
+    front = pareto([row for row in rows if row["model"] == "common"])
+    name = options.results / f"frontier-{options.part}-{options.goal}"
     data = {
         "rows": rows,
         "front": [f"{row['attack']} + {row['refiner']}" for row in front],
@@ -54,52 +57,72 @@ def main() -> None:
 
 
 def collect(folders: Iterable[Path], goal: str) -> tuple[list[dict[str, Any]], int]:
-    """A row per attack, refiner and model, and one per attack and refiner over all models; and the
-    largest budget.
-    """
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    """A row per attack, refiner and model, and those over all models; and the largest budget."""
+    found: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
     budget = 1
     for path in folders:
         match = _NAME.fullmatch(path.name)
         folder = RunFolder(path)
         if match is None or match["goal"] != goal or not folder.manifest_path.exists():
             continue
-        budget = max(budget, folder.manifest()["budget"])
+        manifest = folder.manifest()
+        if manifest["finished"] is None:
+            continue
+        budget = max(budget, manifest["budget"])
         for record in folder.records():
             if record["status"] not in ATTACKED:
                 continue
-            plain, refined = _points(folder, record, f"{match['model']}-{match['seed']}")
-            for model in (match["model"], "all"):
-                groups[match["attack"], match["refiner"], model].append(refined)
-                groups[match["attack"], "none", model].append(plain)
-    rows = [_row(*key, points) for key, points in sorted(groups.items())]
+            key = f"{match['model']}/{match['seed']}/{record['key']}"
+            plain, refined = _points(folder, record)
+            found[match["attack"], match["refiner"]][key] = refined
+            found[match["attack"], "none"][key] = plain
+    rows = []
+    for (attack, refiner), points in sorted(found.items()):
+        for model, some in sorted(_pools(points, found).items()):
+            rows.append(_row(attack, refiner, model, some))
     return rows, budget
 
 
-def _points(
-    folder: RunFolder, record: Mapping[str, Any], cell: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _pools(
+    points: Mapping[str, Any], found: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """The points of one attack: by model, those that attacks on every model share, and all."""
+    pools: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for key, point in points.items():
+        pools[_model(key)].append(point)
+    every = {_model(key) for others in found.values() for key in others}
+    if set(pools) == every:
+        whole = [others for others in found.values() if {_model(key) for key in others} == every]
+        common = set.intersection(*(set(others) for others in whole))
+        pools["common"] = [point for key, point in points.items() if key in common]
+        pools["every"] = list(points.values())
+    return pools
+
+
+def _model(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _points(folder: RunFolder, record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a video came to without refinement, and with it."""
     first, distance = record["queries_to_success"], record["distance"]
     size = distance["mean_abs_255"] if distance and first is not None else None
     began = [n for n in folder.load_trace(record["key"]) if n.get("stage") == "refine"]
     before = began[0]["size"] if began else size
-    shared = {"key": f"{cell}/{record['key']}", "first": first}
-    plain = {**shared, "queries": first or record["queries"], "map": before}
-    return plain, {**shared, "queries": record["queries"], "map": size}
+    plain = {"first": first, "queries": first or record["queries"], "map": before}
+    return plain, {"first": first, "queries": record["queries"], "map": size}
 
 
 def _row(attack: str, refiner: str, model: str, points: list[dict[str, Any]]) -> dict[str, Any]:
-    unique = list({point["key"]: point for point in points}.values())
-    hits = [point for point in unique if point["first"] is not None]
+    hits = [point for point in points if point["first"] is not None]
     return {
         "attack": attack,
         "refiner": refiner,
         "model": model,
-        "clips": len(unique),
-        "fooling_rate": _interval(rate(len(hits), len(unique)), 100),
+        "clips": len(points),
+        "fooling_rate": _interval(rate(len(hits), len(points)), 100),
         "queries_to_success": _interval(mean([point["first"] for point in hits])),
-        "queries_all": _interval(mean([point["queries"] for point in unique])),
+        "queries_all": _interval(mean([point["queries"] for point in points])),
         "map": _interval(mean([point["map"] for point in hits])),
     }
 
@@ -162,7 +185,7 @@ def plot(rows: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]], 
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     for row in rows:
-        if row["model"] != "all" or row["map"][0] is None:
+        if row["model"] != "common" or row["map"][0] is None:
             continue
         x, y = row["queries_all"][0], row["map"][0]
         plain = row["refiner"] == "none"
