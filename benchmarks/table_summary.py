@@ -81,13 +81,22 @@ def row(cell: Cell, options: argparse.Namespace, keys: Sequence[str]) -> dict[st
     return {
         "attack": cell.attack,
         "run": str(folder),
-        "settings": settings,
+        "settings": _without_folder(settings, options.shared),
         "budget": manifest["budget"],
         "clips_done": len(records),
         "clips_chosen": len(keys),
         "summary": summarise(records, manifest["budget"]).as_dict(),
         "records": records,
     }
+
+
+def _without_folder(settings: Any, folder: Path) -> Any:
+    """Settings whose paths begin at `shared` and not at this machine's root."""
+    if isinstance(settings, dict):
+        return {key: _without_folder(value, folder) for key, value in settings.items()}
+    if isinstance(settings, str):
+        return settings.replace(str(folder), "shared")
+    return settings
 
 
 def compared(rows: Sequence[dict[str, Any]]) -> dict[str, Comparison]:

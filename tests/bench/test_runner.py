@@ -56,39 +56,6 @@ def test_a_source_that_raises_on_one_video_loses_that_video_only(videos, tmp_pat
     assert (failed["key"], failed["error"]) == ("noise2", "ValueError: a fault of the source")
 
 
-def test_a_video_that_failed_is_attacked_again_on_resume(videos, tmp_path, monkeypatch):
-    load = Reading._load
-
-    def fails_once(self, path, key, spec):
-        if key == "noise2":
-            raise ValueError("a fault of the source")
-        return load(self, path, key, spec)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(Reading, "_load", fails_once)
-        run(videos, tmp_path / "run", "threat.queries=5")
-    _, mended = run(videos, tmp_path / "run", "threat.queries=5", resume=True)
-    _, whole = run(videos, tmp_path / "whole", "threat.queries=5")
-    assert stable(mended) == stable(whole)
-
-
-def test_an_attack_that_failed_in_the_middle_begins_again_on_resume(videos, tmp_path):
-    host = PluginHost()
-    host.register(OfferingFragile(), "offering")
-    Fragile.broken = True
-    _, failed = run(videos, tmp_path / "run", "run.limit=2", attack="fragile", host=host)
-    assert [(r["status"], r["queries"]) for r in failed] == [("error", 6), ("gave_up", 9)]
-    Fragile.broken = False
-    manifest, mended = run(
-        videos, tmp_path / "run", "run.limit=2", attack="fragile", host=host, resume=True
-    )
-    assert [(r["status"], r["queries"]) for r in mended] == [("gave_up", 9)] * 2
-    assert manifest["sessions"][1]["clips_replayed"] == 0
-    assert manifest["sessions"][1]["clips_seen"] == 9
-    assert all(check["ok"] for check in manifest["checks"])
-    assert not (tmp_path / "run" / "journal").exists()
-
-
 def test_another_seed_gives_other_records(videos, tmp_path):
     _, first = run(videos, tmp_path / "a")
     _, second = run(videos, tmp_path / "b", "run.seed=1")
@@ -291,27 +258,6 @@ class OutOfRange:
 
     def run(self, task):
         yield Query(task.clean[None] + 2, "candidate")
-
-
-class Fragile:
-    """A third party's attack that asks the clean clip, and fails on one video after five queries
-    until it is mended.
-    """
-
-    needs = Access.LABEL
-    broken = True
-
-    def run(self, task):
-        for asked in range(8):
-            if self.broken and asked == 5 and task.key == "noise0":
-                raise ZeroDivisionError("a fault of the attack")
-            yield Query(task.clean[None], "candidate")
-
-
-class OfferingFragile:
-    @hookimpl
-    def vidrobust_attacks(self):
-        yield Entry("fragile", Fragile, "fails in the middle")
 
 
 class Offering:

@@ -229,7 +229,7 @@ def test_resume_without_a_config_takes_the_recorded_one(capsys, small, tmp_path)
 
 
 def test_ctrl_c_keeps_what_is_finished_and_resume_completes_it(videos, tmp_path):
-    sets = ["threat.queries=800", "threat.constraint.epsilon=0.002", "run.checks=false"]
+    sets = ["threat.queries=2500", "threat.constraint.epsilon=0.002", "run.checks=false"]
     sets += ["run.window=2"]
     out = tmp_path / "stopped"
     words = [word for word in command(videos, out, sets, "square") if word != "-q"]
