@@ -229,13 +229,18 @@ def test_resume_without_a_config_takes_the_recorded_one(capsys, small, tmp_path)
 
 
 def test_ctrl_c_keeps_what_is_finished_and_resume_completes_it(videos, tmp_path):
-    sets = ["threat.queries=2500", "threat.constraint.epsilon=0.002", "run.checks=false"]
+    sets = ["threat.queries=800", "threat.constraint.epsilon=0.002", "run.checks=false"]
     sets += ["run.window=2"]
     out = tmp_path / "stopped"
     words = [word for word in command(videos, out, sets, "square") if word != "-q"]
     log = Counting(tmp_path / "first.log")
     process = subprocess.Popen(
-        words, env=environment(log), stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL
+        words,
+        env=environment(log),
+        stderr=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background
     )
     folder = RunFolder(out)
     wait_for(lambda: len(folder.records()) >= 2 and journalled(out) > 50, process)
