@@ -76,24 +76,25 @@ def collect(folders: Iterable[Path], goal: str) -> tuple[list[dict[str, Any]], i
             plain, refined = _points(folder, record)
             found[match["attack"], match["refiner"]][key] = refined
             found[match["attack"], "none"][key] = plain
-    rows = []
-    for (attack, refiner), points in sorted(found.items()):
-        for model, some in sorted(_pools(points, found).items()):
-            rows.append(_row(attack, refiner, model, some))
+    models = {_model(key) for points in found.values() for key in points}
+    whole = [points for points in found.values() if {_model(key) for key in points} == models]
+    common = set.intersection(*map(set, whole)) if whole else set()
+    rows = [
+        _row(attack, refiner, model, pool)
+        for (attack, refiner), points in sorted(found.items())
+        for model, pool in sorted(_pools(points, models, common).items())
+    ]
     return rows, budget
 
 
 def _pools(
-    points: Mapping[str, Any], found: Mapping[tuple[str, str], Mapping[str, Any]]
+    points: Mapping[str, Any], models: set[str], common: set[str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """The points of one attack: by model, those that attacks on every model share, and all."""
+    """An attack's points by model; if it ran on every model, those in common too, and all."""
     pools: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for key, point in points.items():
         pools[_model(key)].append(point)
-    every = {_model(key) for others in found.values() for key in others}
-    if set(pools) == every:
-        whole = [others for others in found.values() if {_model(key) for key in others} == every]
-        common = set.intersection(*(set(others) for others in whole))
+    if set(pools) == models:
         pools["common"] = [point for key, point in points.items() if key in common]
         pools["every"] = list(points.values())
     return pools

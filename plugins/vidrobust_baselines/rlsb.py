@@ -32,6 +32,7 @@ Deviations: see docs/attacks/rlsb.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Protocol
 
@@ -165,10 +166,9 @@ class Rlsb:
         start: Start | None = None
         whole = torch.ones_like(salient)
         for region in [whole] if bool(salient.all()) else [salient, whole]:
-
-            def reduce(clip: Tensor, region: Tensor = region) -> Queries[Start | None]:
-                return self._reduce(clip, region, ranking, objective, task)
-
+            reduce = partial(
+                self._reduce, region=region, ranking=ranking, objective=objective, task=task
+            )
             start = yield from find_best_start(
                 self.start, reduce, objective, task, self.candidates, quiet=region is not whole
             )

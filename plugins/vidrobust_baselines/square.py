@@ -35,10 +35,9 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName, ScoreObjective
 from vidrobust.protocols import Task
-from vidrobust.threat import Linf, linf_radius
+from vidrobust.threat import is_joined, required_linf_radius
 from vidrobust.types import Access, Queries, Query
 
 HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -68,12 +67,7 @@ class Square:
         Raises:
             ConfigError: If the constraint sets no L-infinity radius.
         """
-        epsilon = linf_radius(task.constraint)
-        if epsilon is None:
-            raise ConfigError(
-                "square needs an L-infinity constraint, the threat model has none",
-                hint="use constraint = { use = 'linf', epsilon = 0.05 }, alone or joined by others",
-            )
+        epsilon = required_linf_radius(task.constraint, "square")
         objective = ScoreObjective(task.goal, self.objective)
         best = self._stripes(task, epsilon)
         lowest, asked = math.inf, 1
@@ -103,7 +97,9 @@ class Square:
                 break
         proposal = best.clone()
         proposal[window] = changed
-        return task.constraint.project(proposal, task.clean) if _joined(task) else proposal
+        if is_joined(task.constraint):
+            return task.constraint.project(proposal, task.clean)
+        return proposal
 
     def _side(self, clip: Tensor, progress: float) -> int:
         """Side of a square in pixels after a share `progress` of the budget."""
@@ -126,13 +122,6 @@ class Square:
             slice(left, left + side),
         )
         return window, _random_signs((1, c, 1, 1), rng)
-
-
-def _joined(task: Task) -> bool:
-    """Whether the constraint is more than the L-infinity ball, so that a square must be
-    projected.
-    """
-    return not isinstance(task.constraint, Linf)
 
 
 def _random_signs(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

@@ -38,10 +38,9 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName, ScoreObjective
 from vidrobust.protocols import Task
-from vidrobust.threat import Linf, linf_radius
+from vidrobust.threat import is_joined, required_linf_radius
 from vidrobust.types import Access, Queries, Query
 from vidrobust_frontier.arms import Arms
 from vidrobust_frontier.memory import Memory
@@ -111,12 +110,7 @@ class TextureFocus:
         Raises:
             ConfigError: If the constraint sets no L-infinity radius.
         """
-        epsilon = linf_radius(task.constraint)
-        if epsilon is None:
-            raise ConfigError(
-                "texture-focus needs an L-infinity constraint, the threat model has none",
-                hint="use constraint = { use = 'linf', epsilon = 0.05 }, alone or joined by others",
-            )
+        epsilon = required_linf_radius(task.constraint, "texture-focus")
         self._task, self._amplitude = task, whole_levels(epsilon)
         count = task.clean.shape[1]
         kept = count if self.channels is None else min(count, self.channels)
@@ -137,7 +131,7 @@ class TextureFocus:
     def _movable(self) -> Tensor:
         """The values `(t, c, h, w)` bool that the constraint lets move, one way or the other."""
         clean, constraint = self._task.clean, self._task.constraint
-        if isinstance(constraint, Linf):
+        if not is_joined(constraint):
             return torch.ones_like(clean, dtype=torch.bool)
         moved = [
             constraint.project((clean + step).clamp(0, 1), clean) != clean
@@ -149,7 +143,7 @@ class TextureFocus:
         """The loss of the clip with these signs `(t, c, h, w)`."""
         task = self._task
         clip = torch.add(task.clean, signs, alpha=self._amplitude).clamp_(0, 1)
-        if not isinstance(task.constraint, Linf):
+        if is_joined(task.constraint):
             clip = task.constraint.project(clip, task.clean)
         response = yield Query(clip[None], "candidate")
         losses = ScoreObjective(task.goal, self.objective).loss(response)

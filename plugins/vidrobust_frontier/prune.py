@@ -121,6 +121,7 @@ class Prune:
     _task: Task = field(init=False, repr=False)
     _lattice: Lattice = field(init=False, repr=False)
     _state: State = field(init=False, repr=False)
+    _clean_loss: float = field(init=False, repr=False)
     _asked: int = field(default=0, init=False, repr=False)
     _limit: int = field(default=0, init=False, repr=False)
 
@@ -134,6 +135,7 @@ class Prune:
         """
         self._task, self._lattice = task, Lattice(task.clean)
         self._limit = min(self.queries, task.budget)
+        self._clean_loss = self._loss(task.reference) or 0.0
         self._state = State(self._lattice.towards_clean(clip), True, self._loss(response))
         if self._limit and not torch.equal(self._lattice.clip(self._state.change), clip):
             self._state = yield from self._ask(self._state.change)
@@ -284,8 +286,10 @@ class Prune:
         if draft.inside is None or torch.equal(draft.inside, before):
             return -math.inf
         smaller = (mass(before) - mass(draft.inside)) / state.mass
-        if smaller < 0 or state.loss is None:
-            return smaller if smaller >= 0 else -math.inf
+        if smaller < 0:
+            return -math.inf
+        if state.loss is None:
+            return smaller
         rise = memory.expected(draft.inside - before, window)
         if not state.fools:
             return self._won(-rise)
@@ -296,8 +300,7 @@ class Prune:
     def _won(self, fall: float) -> float:
         """A fall of the loss as a share of what the perturbation has brought so far."""
         assert self._state.loss is not None, "only asked under scores"
-        clean = self._loss(self._task.reference) or 0.0
-        return fall / max(1e-6, clean - self._state.loss)
+        return fall / max(1e-6, self._clean_loss - self._state.loss)
 
     def _place(self, side: float, span: float) -> Window:
         """A window about a random perturbed pixel."""

@@ -1,4 +1,4 @@
-"""Videos that ended in an error are attacked again by `--resume`."""
+"""Videos that end in an error: they alone are lost, and `--resume` attacks them again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class OfferingFragile:
         yield Entry("fragile", Fragile, "fails in the middle")
 
 
-def test_a_video_that_failed_is_attacked_again_on_resume(videos, tmp_path, monkeypatch):
+def break_one_video(monkeypatch):
+    """The source raises on `noise2`."""
     load = Reading._load
 
     def fails_once(self, path, key, spec):
@@ -39,8 +40,20 @@ def test_a_video_that_failed_is_attacked_again_on_resume(videos, tmp_path, monke
             raise ValueError("a fault of the source")
         return load(self, path, key, spec)
 
+    monkeypatch.setattr(Reading, "_load", fails_once)
+
+
+def test_a_source_that_raises_on_one_video_loses_that_video_only(videos, tmp_path, monkeypatch):
+    break_one_video(monkeypatch)
+    _, records = run(videos, tmp_path / "run", "threat.queries=5")
+    [failed] = [record for record in records if record["status"] == "error"]
+    assert len(records) == 6
+    assert (failed["key"], failed["error"]) == ("noise2", "ValueError: a fault of the source")
+
+
+def test_a_video_that_failed_is_attacked_again_on_resume(videos, tmp_path, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(Reading, "_load", fails_once)
+        break_one_video(broken)
         run(videos, tmp_path / "run", "threat.queries=5")
     _, mended = run(videos, tmp_path / "run", "threat.queries=5", resume=True)
     _, whole = run(videos, tmp_path / "whole", "threat.queries=5")

@@ -68,8 +68,7 @@ def forecast(suite: Suite, host: PluginHost) -> Iterator[Forecast]:
             continue
         videos = min(videos, plan.run.limit or videos)
         folder = RunFolder(cell.folder(suite.out))
-        records = folder.records() if folder.manifest_path.exists() else []
-        done = sum(record["status"] != "error" for record in records)
+        done = len(folder.done()) if folder.manifest_path.exists() else 0
         queries = plan.threat.build().queries * max(0, videos - done)
         yield Forecast(
             cell=cell.name,

@@ -236,18 +236,19 @@ class RunFolder:
         Raises:
             RecordError: If any other line is damaged.
         """
-        return list({record["key"]: record for record in self._read()}.values())
-
-    def _read(self) -> Iterator[VideoRecord]:
-        if not self.videos_path.exists():
-            return
-        raw = self.videos_path.read_bytes()
+        found: dict[str, VideoRecord] = {}
+        raw = self.videos_path.read_bytes() if self.videos_path.exists() else b""
         for number, line in enumerate(raw.split(b"\n")[:-1], start=1):
             try:
-                record = json.loads(line)
+                record = cast(VideoRecord, json.loads(line))
             except ValueError as error:
                 raise RecordError(f"{self.videos_path}:{number} is damaged: {error}") from error
-            yield cast(VideoRecord, record)
+            found[record["key"]] = record
+        return list(found.values())
+
+    def done(self) -> set[str]:
+        """Keys of the `records` that stay as they are: all but those of videos that failed."""
+        return {record["key"] for record in self.records() if record["status"] != "error"}
 
     def append(self, record: VideoRecord) -> None:
         """Write one line and flush it to the operating system.

@@ -117,8 +117,7 @@ class Runner:
         if manifest is not None:
             manifest["config"] = self.plan.config  # the limit may have grown
             manifest["config_sha256"] = config_digest(self.plan)
-        earlier = self.folder.records() if manifest else []
-        done = {record["key"] for record in earlier if record["status"] != "error"}
+        done = self.folder.done() if manifest else set()
         batch = self._batch_size(classifier, manifest)
         if manifest is None:
             manifest = fresh_manifest(self.plan, classifier, threat.queries, batch, self.command)

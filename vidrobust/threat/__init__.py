@@ -10,7 +10,9 @@ from vidrobust.threat.constraint import (
     Frames,
     Linf,
     Unconstrained,
+    is_joined,
     linf_radius,
+    required_linf_radius,
 )
 from vidrobust.threat.model import Stop, ThreatModel, resolve_class
 from vidrobust.threat.oracle import Oracle
@@ -26,6 +28,8 @@ __all__ = [
     "Stop",
     "ThreatModel",
     "Unconstrained",
+    "is_joined",
     "linf_radius",
+    "required_linf_radius",
     "resolve_class",
 ]

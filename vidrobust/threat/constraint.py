@@ -220,6 +220,28 @@ def linf_radius(constraint: Constraint) -> float | None:
     return min(radii) if radii else None
 
 
+def required_linf_radius(constraint: Constraint, attack: str) -> float:
+    """The L-infinity radius of an attack that cannot do without.
+
+    Raises:
+        ConfigError: If the constraint sets none.
+    """
+    radius = linf_radius(constraint)
+    if radius is None:
+        raise ConfigError(
+            f"{attack} needs an L-infinity constraint, the threat model has none",
+            hint="use constraint = { use = 'linf', epsilon = 0.05 }, alone or joined by others",
+        )
+    return radius
+
+
+def is_joined(constraint: Constraint) -> bool:
+    """Whether a constraint is more than the L-infinity ball, so that clips inside the ball still
+    have to be projected.
+    """
+    return not isinstance(constraint, Linf)
+
+
 CONSTRAINTS: dict[str, type] = {
     "linf": Linf,
     "l2": L2,
