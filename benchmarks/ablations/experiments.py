@@ -55,7 +55,7 @@ CURVES = ("fig10",)
 """Experiments that are read off the trace."""
 
 
-def wanted(experiments: list[str]) -> list[str]:
+def wanted_by(experiments: list[str]) -> list[str]:
     """The variants that `experiments` need, the most telling first."""
     needed = {variant for name in experiments for variant in EXPERIMENTS[name]}
     return [variant for variant in VARIANTS if variant in needed]

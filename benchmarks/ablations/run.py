@@ -14,51 +14,20 @@ training list, on which knobs may be chosen.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from experiments import EXPERIMENTS, VARIANTS, wanted
+from experiments import EXPERIMENTS, VARIANTS, wanted_by
 
-from vidrobust.bench.config import load_config, resolve
-from vidrobust.bench.record import RunFolder, RunManifest, VideoRecord
-from vidrobust.bench.runner import Runner, Silent
-from vidrobust.errors import RecordError
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from many_runs import finished, make_run, shared_folder
+
+from vidrobust.bench.config import load_config
+from vidrobust.bench.record import RunFolder
 from vidrobust.plugin.manager import PluginHost
-
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("VIDROBUST_SHARED", ROOT.parent / "shared"))
-
-
-class Lines(Silent):
-    """A line per finished video."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.done, self.total = name, 0, 0
-
-    def started(self, manifest: RunManifest, total: int, done: int) -> None:
-        """Count from what is there."""
-        self.total, self.done = total, done
-        self._say("begins" if not done else f"goes on after {done} videos")
-
-    def recorded(self, record: VideoRecord) -> None:
-        """Say what a video came to."""
-        self.done += 1
-        size = record["distance"]["mean_abs_255"] if record["distance"] else 0.0
-        self._say(
-            f"{self.done}/{self.total} {record['key']}: {record['status']}, "
-            f"{record['queries']} queries, MAP {size:.2f}"
-        )
-
-    def warned(self, message: str) -> None:
-        """Say it."""
-        self._say(f"warning: {message}")
-
-    def _say(self, text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {self.name}: {text}", flush=True)
 
 
 def config(options: argparse.Namespace, model: str, variant: str, seed: int) -> dict[str, Any]:
@@ -94,16 +63,6 @@ def folder(options: argparse.Namespace, model: str, variant: str, seed: int) -> 
     return options.out / f"b{options.budget}" / model / f"{variant}{options.tag}-s{seed}"
 
 
-def complete(path: Path, options: argparse.Namespace, plan: Any) -> bool:
-    """Whether nothing is left to do."""
-    try:
-        manifest = RunFolder(path).manifest()
-    except RecordError:
-        return False
-    same = manifest["config"]["run"].get("limit") == plan.run.limit
-    return manifest["finished"] is not None and same
-
-
 def main() -> None:
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -112,12 +71,12 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--budget", type=int, default=15_000)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--root", type=Path, default=SHARED / "data" / "ucf101_6class")
+    parser.add_argument("--root", type=Path, default=shared_folder() / "data" / "ucf101_6class")
     parser.add_argument("--part", choices=["test", "train"], default="test")
     parser.add_argument(
         "--features",
         type=Path,
-        default=SHARED / "models" / "mobilenet_v2_imagenet.safetensors",
+        default=shared_folder() / "models" / "mobilenet_v2_imagenet.safetensors",
         help="MobileNetV2 weights; the features `grid` where there is no such file",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
@@ -129,17 +88,16 @@ def main() -> None:
     if not options.features.is_file():
         options.features = None
     experiments = [name for name in options.experiment if name in EXPERIMENTS]
-    variants = wanted(experiments) + [name for name in options.experiment if name in VARIANTS]
+    variants = wanted_by(experiments) + [name for name in options.experiment if name in VARIANTS]
     host = PluginHost()
     for seed in (int(text) for text in options.seeds.split(",")):
         for variant in dict.fromkeys(variants):
             for model in options.models.split(","):
                 path = folder(options, model, variant, seed)
-                plan = resolve(config(options, model, variant, seed), host)
-                if complete(path, options, plan):
-                    continue
-                lines = Lines(f"{model} {path.name}")
-                Runner(plan, host, RunFolder(path), sys.argv, resume=True, observer=lines).run()
+                wanted = config(options, model, variant, seed)
+                print(f"{model} {path.name}", flush=True)
+                if not finished(RunFolder(path), wanted):
+                    make_run(wanted, path, host)
 
 
 if __name__ == "__main__":
