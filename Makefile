@@ -72,12 +72,14 @@ $(NUMPY1): | $(VENV)/.everything
 	$(PIP) install --quiet --no-deps --target $@ '$(subst numpy-,numpy==,$(notdir $@))'
 
 # mmcv-lite brings opencv-python, which writes the same cv2 folder as opencv-contrib-python:
-# whichever comes last owns it, and only the second has cv2.ximgproc.
+# whichever comes last owns it, and only the second has what is in cv2.ximgproc and cv2.saliency.
+OPENCV_IS_WHOLE = $(BIN)/python -c \
+	'from vidrobust.bench.doctor import missing_opencv as m; assert not m(), m()'
+
 $(VENV)/.everything: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing vidrobust and all extras into $(VENV); the first time takes minutes"
 	$(INSTALL) --editable '.[all]'
 	$(PIP) check
-	@$(BIN)/python -c 'import cv2.ximgproc' 2> /dev/null \
-		|| $(INSTALL) --force-reinstall --no-deps opencv-contrib-python
-	@$(BIN)/python -c 'import cv2.ximgproc'
+	@$(OPENCV_IS_WHOLE) 2> /dev/null || $(INSTALL) --force-reinstall --no-deps opencv-contrib-python
+	@$(OPENCV_IS_WHOLE)
 	@touch $@ $(VENV)/.runtime

@@ -6,12 +6,13 @@ import json
 import tempfile
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from vidrobust.bench import doctor, doctor_model
-from vidrobust.bench.doctor import examine_installation, judge_opencv
+from vidrobust.bench.doctor import examine_installation, judge_opencv, missing_opencv
 from vidrobust.bench.doctor_model import (
     check_accuracy,
     check_batches,
@@ -124,6 +125,17 @@ def test_the_opencv_build_is_judged_by_owner_and_modules(owners, missing, status
     assert found["status"] == status
     assert words in found["detail"]
     assert (f"pip uninstall -y {' '.join(owners)}" in found["hint"]) == (status != "ok")
+
+
+def test_modules_that_import_but_are_empty_count_as_missing(monkeypatch):
+    """What is left of opencv-contrib-python under a later opencv-python."""
+    import cv2
+
+    assert missing_opencv() == []
+    monkeypatch.setattr(cv2, "ximgproc", ModuleType("cv2.ximgproc"))
+    assert missing_opencv() == ["ximgproc"]
+    monkeypatch.delattr(cv2, "saliency")
+    assert missing_opencv() == ["ximgproc", "saliency"]
 
 
 def test_a_full_disk_is_found_before_a_run_meets_it(host, tmp_path, monkeypatch):

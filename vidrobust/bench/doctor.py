@@ -122,11 +122,25 @@ def _opencv() -> list[Finding]:
     owners = sorted(set(metadata.packages_distributions().get("cv2", [])))
     try:
         import cv2
+
+        missing = missing_opencv()
     except ImportError as error:
         hint = "pip install --force-reinstall opencv-contrib-python"
         return [finding("opencv", "fail", f"cannot be imported: {error}", hint)]
-    missing = [name for name in ("ximgproc", "saliency") if not hasattr(cv2, name)]
     return [judge_opencv(cv2.__version__, owners, missing)]
+
+
+def missing_opencv() -> list[str]:
+    """Modules of opencv-contrib that the installed `cv2` lacks, empty ones included: opencv-python
+    overwrites the library and leaves the folders of the modules, which import as if all was well.
+
+    Raises:
+        ImportError: If there is no `cv2`, or it cannot be loaded.
+    """
+    import cv2
+
+    needed = {"ximgproc": "createEdgeBoxes", "saliency": "StaticSaliencyFineGrained_create"}
+    return [name for name, entry in needed.items() if not hasattr(getattr(cv2, name, None), entry)]
 
 
 def judge_opencv(version: str, owners: list[str], missing: list[str]) -> Finding:
