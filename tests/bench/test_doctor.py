@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from importlib.metadata import EntryPoint
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -19,11 +17,11 @@ from vidrobust.bench.doctor_model import (
     check_colours,
     check_determinism,
     check_double_softmax,
+    check_range,
     check_scores,
     check_speed,
     examine_model,
 )
-from vidrobust.cli.main import main
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.testing.toy import LinearVictim
 from vidrobust.types import ClipSpec
@@ -277,81 +275,9 @@ def test_speed_is_given_for_each_batch_that_fits(clips):
     assert "run.max_batch" in found["hint"]
 
 
-NETWORK = """
-import torch
-from torch import nn
-
-
-class Means(nn.Module):
-    def forward(self, x):
-        return 20 * x.mean(dim=(1, 3, 4))
-"""
-
-
-@pytest.fixture
-def command(monkeypatch, tmp_path):
-    """Runs `vidrobust doctor` in an empty folder, timing little."""
-    monkeypatch.setattr(doctor_model, "SPEED_SIZES", (1,))
-    monkeypatch.chdir(tmp_path)
-    Path("means.py").write_text(NETWORK)
-
-    def run(*options):
-        with pytest.raises(SystemExit) as stop:
-            main(["doctor", *options])
-        return stop.value.code
-
-    return run
-
-
-MODEL = ("--model", "torch", "--set", "model.module=means.py:Means", "--set", "model.classes=3")
-
-
-def test_the_command_examines_the_installation_alone(command, capsys):
-    command("--json")
-
-    found = _by_name(json.loads(capsys.readouterr().out)["findings"])
-    assert "opencv" in found
-    assert "determinism" not in found
-
-
-def test_the_command_examines_a_model_on_noise_without_a_source(command, capsys):
-    command(*MODEL, "--json")
-
-    found = _by_name(json.loads(capsys.readouterr().out)["findings"])
-    assert found["determinism"]["status"] == "ok"
-    assert found["accuracy"]["status"] == "info"
-
-
-def test_the_command_examines_a_model_on_real_clips(command, capsys, shared):
-    folder = shared / "data" / "clips"
-
-    command(*MODEL, "--source", "folder", "--set", f"source.path={folder}")
-
-    out = capsys.readouterr().out
-    assert "batch of 5" in " ".join(out.split())
-    assert "clips per second" in out
-
-
-def test_a_failure_makes_the_command_exit_with_1(command, capsys, monkeypatch):
-    assert command("--json") == 0
-    monkeypatch.setattr("shutil.disk_usage", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
-
-    assert command("--json") == 1
-
-
 @pytest.mark.parametrize(
-    "options", [("--set", "model.device=cpu"), (*MODEL, "--set", "source.path=clips")]
+    ("scale", "status"), [(1.0, "ok"), (255.0, "fail"), (-1.0, "fail"), (1 / 255, "warn")]
 )
-def test_an_override_of_what_is_not_examined_is_a_usage_error(command, capsys, options):
-    assert command(*options) == 2
-    assert "is examined" in capsys.readouterr().err
-
-
-def test_a_source_without_a_model_is_a_usage_error(command, capsys):
-    assert command("--source", "folder") == 2
-    assert "--model" in capsys.readouterr().err
-
-
-def test_an_unknown_model_is_named(command, capsys):
-    assert command("--model", "torhc") == 2
-    assert "did you mean 'torch'" in capsys.readouterr().err
+def test_clips_of_another_value_range_are_found(scale, status):
+    clips = torch.rand(2, 3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert check_range(clips * scale)["status"] == status
