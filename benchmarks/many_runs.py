@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vidrobust.bench.config import load_config, resolve
-from vidrobust.bench.record import RunFolder, RunManifest, VideoRecord
+from vidrobust.bench.record import RunFolder
 from vidrobust.bench.runner import Runner, Silent
+from vidrobust.bench.schema import RunManifest, VideoRecord
 from vidrobust.errors import ConfigError
 from vidrobust.metrics.outcome import Estimate
 from vidrobust.plugin.manager import PluginHost

@@ -18,7 +18,8 @@ from typing import Any
 from many_runs import interval
 from table import ATTACKS, BUDGETS, Cell, cells, chosen_keys, targets
 
-from vidrobust.bench.record import RunFolder, VideoRecord
+from vidrobust.bench.record import RunFolder
+from vidrobust.bench.schema import VideoRecord
 from vidrobust.errors import RecordError
 from vidrobust.metrics.outcome import ATTACKED, Estimate, summarise
 from vidrobust.metrics.paired import Comparison, adjusted, compare

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from vidrobust.bench.config import load_config, resolve
-from vidrobust.bench.record import RunFolder, RunManifest, VideoRecord
+from vidrobust.bench.record import RunFolder
 from vidrobust.bench.runner import Runner
+from vidrobust.bench.schema import RunManifest, VideoRecord
 from vidrobust.cli import main as door
 from vidrobust.cli.main import cli, main
 from vidrobust.metrics.outcome import Summary

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from experiments import CURVES, EXPERIMENTS, Paper
 
-from vidrobust.bench.record import RunFolder, VideoRecord
+from vidrobust.bench.record import RunFolder
+from vidrobust.bench.schema import VideoRecord
 from vidrobust.metrics.outcome import ATTACKED, Estimate, mean, summarise
 
 HERE = Path(__file__).resolve().parent

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidrobust.bench.record import VideoRecord
+    from vidrobust.bench.schema import VideoRecord
     from vidrobust.metrics.outcome import Summary
 
 

@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 from vidrobust_trackers.flat import estimates, flattened, numbers
 
 if TYPE_CHECKING:
-    from vidrobust.bench.record import RunManifest, VideoRecord
+    from vidrobust.bench.schema import RunManifest, VideoRecord
     from vidrobust.metrics.outcome import Summary
 
 EXPERIMENT = "vidrobust"

@@ -16,7 +16,7 @@ from vidrobust.errors import ConfigError
 from vidrobust.plugin import hookimpl
 
 if TYPE_CHECKING:
-    from vidrobust.bench.record import RunManifest, VideoRecord
+    from vidrobust.bench.schema import RunManifest, VideoRecord
     from vidrobust.metrics.outcome import Summary
 
 VARIABLE = "VIDROBUST_TRACKERS"

@@ -11,7 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from vidrobust_trackers.flat import estimates, flattened, numbers
 
 if TYPE_CHECKING:
-    from vidrobust.bench.record import RunManifest, VideoRecord
+    from vidrobust.bench.schema import RunManifest, VideoRecord
     from vidrobust.metrics.outcome import Summary
 
 VARIABLE = "VIDROBUST_TENSORBOARD"

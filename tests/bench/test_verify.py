@@ -7,8 +7,9 @@ import json
 import pytest
 import torch
 
-from vidrobust.bench.record import RUN_SCHEMA, VIDEO_SCHEMA, RunFolder
+from vidrobust.bench.record import RunFolder
 from vidrobust.bench.recording import measure
+from vidrobust.bench.schema import RUN_SCHEMA, VIDEO_SCHEMA
 from vidrobust.bench.verify import FORMS, summarise, verify_run
 from vidrobust.cli.main import main
 from vidrobust.errors import ConfigError

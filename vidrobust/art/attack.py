@@ -18,9 +18,9 @@ from tqdm import tqdm
 from vidrobust.art.classifier import ArtClassifier
 from vidrobust.art.views import Array, View, from_clips, to_clips
 from vidrobust.bench.params import parameters
-from vidrobust.bench.record import VideoRecord
 from vidrobust.bench.recording import finished_record
 from vidrobust.bench.resolve import resolve_table
+from vidrobust.bench.schema import VideoRecord
 from vidrobust.bench.worker import video_seed
 from vidrobust.engine import Session, Subject, drive
 from vidrobust.errors import ConfigError

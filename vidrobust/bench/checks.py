@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from vidrobust.bench.record import Check, RunFolder, VideoRecord
+from vidrobust.bench.record import RunFolder
+from vidrobust.bench.schema import Check, VideoRecord
 from vidrobust.protocols import Classifier
 from vidrobust.threat.refusals import forget, guard_of, labels_of
 

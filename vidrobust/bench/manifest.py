@@ -11,7 +11,7 @@ import torch
 
 import vidrobust
 from vidrobust.bench.plan import Plan, config_digest
-from vidrobust.bench.record import RUN_SCHEMA, RunManifest
+from vidrobust.bench.schema import RUN_SCHEMA, RunManifest
 from vidrobust.protocols import Classifier
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from vidrobust.bench.record import RunFolder, VideoRecord
+from vidrobust.bench.record import RunFolder
+from vidrobust.bench.schema import VideoRecord
 from vidrobust.bench.worker import InFlight, Worker
 from vidrobust.errors import ConfigError
 

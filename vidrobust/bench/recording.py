@@ -7,7 +7,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-from vidrobust.bench.record import VIDEO_SCHEMA, Distance, Status, VideoRecord
+from vidrobust.bench.schema import VIDEO_SCHEMA, Distance, Status, VideoRecord
 from vidrobust.engine import Session
 from vidrobust.types import Video
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vidrobust.bench.plan import Plan, config_digest
-from vidrobust.bench.record import RunManifest
 from vidrobust.bench.resolve import resolve
+from vidrobust.bench.schema import RunManifest
 from vidrobust.errors import ConfigError, VidrobustError
 from vidrobust.plugin.manager import PluginHost
 

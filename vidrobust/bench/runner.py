@@ -14,8 +14,9 @@ from vidrobust.bench.executors import Crew, Executor, Local
 from vidrobust.bench.limit import evenly
 from vidrobust.bench.manifest import fresh_manifest, open_session
 from vidrobust.bench.plan import Plan, config_digest, require_access
-from vidrobust.bench.record import LOCK, RunFolder, RunManifest, VideoRecord
+from vidrobust.bench.record import LOCK, RunFolder
 from vidrobust.bench.resume import require_same_config
+from vidrobust.bench.schema import RunManifest, VideoRecord
 from vidrobust.bench.worker import InFlight
 from vidrobust.errors import ConfigError, VideoError, VidrobustError
 from vidrobust.metrics.outcome import summarise

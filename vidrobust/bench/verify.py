@@ -15,8 +15,9 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from vidrobust.bench.record import RunFolder, VideoRecord
+from vidrobust.bench.record import RunFolder
 from vidrobust.bench.recording import measure
+from vidrobust.bench.schema import VideoRecord
 from vidrobust.errors import ConfigError, RecordError, VidrobustError
 from vidrobust.protocols import Classifier, Constraint
 from vidrobust.threat.refusals import forget, guard_of, labels_of

@@ -11,8 +11,9 @@ from typing import Protocol
 from torch import Tensor
 
 from vidrobust.bench.plan import Plan
-from vidrobust.bench.record import RunFolder, VideoRecord
+from vidrobust.bench.record import RunFolder
 from vidrobust.bench.recording import failed_record, finished_record
+from vidrobust.bench.schema import VideoRecord
 from vidrobust.engine import Journal, Session, Subject, drive
 from vidrobust.errors import ConfigError, ModelError, VideoError, VidrobustError
 from vidrobust.protocols import Classifier

@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vidrobust.bench.record import RunManifest, VideoRecord
 from vidrobust.bench.runner import RunObserver, Silent
+from vidrobust.bench.schema import RunManifest, VideoRecord
 from vidrobust.bench.worker import InFlight
 from vidrobust.cli.output import App
 

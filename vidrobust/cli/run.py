@@ -16,7 +16,8 @@ from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
 if TYPE_CHECKING:
     from vidrobust.bench.executors import Executor
     from vidrobust.bench.plan import Plan
-    from vidrobust.bench.record import RunFolder, VideoRecord
+    from vidrobust.bench.record import RunFolder
+    from vidrobust.bench.schema import VideoRecord
 
 DEFAULT = {
     "run": {"seed": 0, "limit": 7},

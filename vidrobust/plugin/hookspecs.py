@@ -15,7 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from vidrobust.bench.record import RunManifest, VideoRecord
+    from vidrobust.bench.schema import RunManifest, VideoRecord
     from vidrobust.metrics.outcome import Summary
     from vidrobust.plugin import Entry
 

@@ -16,9 +16,10 @@ import vidrobust_http.kept
 from vidrobust_http.kept import Kept
 from whole_runs import stable, wait_for
 
-from vidrobust.bench.record import RunFolder, RunManifest, VideoRecord
+from vidrobust.bench.record import RunFolder
 from vidrobust.bench.resolve import resolve
 from vidrobust.bench.runner import Runner
+from vidrobust.bench.schema import RunManifest, VideoRecord
 from vidrobust.errors import ModelError, RecordError
 from vidrobust.plugin.manager import PluginHost
 

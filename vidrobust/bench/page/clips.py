@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from vidrobust.bench.page.figures import class_name
-from vidrobust.bench.record import RunFolder, VideoRecord
+from vidrobust.bench.record import RunFolder
+from vidrobust.bench.schema import VideoRecord
 from vidrobust.errors import RecordError
 from vidrobust.metrics.quality import frame_quality
 

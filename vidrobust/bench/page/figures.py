@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vidrobust.bench.record import VideoRecord
+from vidrobust.bench.schema import VideoRecord
 from vidrobust.metrics.curves import fooling_curve
 from vidrobust.metrics.outcome import ATTACKED, rate
 
