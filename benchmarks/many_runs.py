@@ -80,12 +80,15 @@ def interval(estimate: Estimate, digits: int, factor: float = 1.0) -> str:
 
 
 def finished(folder: RunFolder, config: Mapping[str, Any]) -> bool:
-    """Whether a run is there, finished, and of the limit that the config has."""
+    """Whether a run is there, finished, of the limit that the config has, and without a video that
+    failed.
+    """
     if not folder.manifest_path.exists():
         return False
     manifest = folder.manifest()
     limits = [found["run"].get("limit") for found in (manifest["config"], config)]
-    return manifest["finished"] is not None and limits[0] == limits[1]
+    whole = all(record["status"] != "error" for record in folder.records())
+    return manifest["finished"] is not None and limits[0] == limits[1] and whole
 
 
 def make_run(config: Mapping[str, Any], folder: Path, host: PluginHost) -> None:

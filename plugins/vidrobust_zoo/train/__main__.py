@@ -135,7 +135,7 @@ def finish(job: Job, network: nn.Module, data: DataSet) -> dict[str, Any]:
 @click.option(
     "--cache",
     type=click.Path(path_type=Path),
-    default=Path("/tmp/vidrobust-zoo"),
+    default=Path("runs/zoo/cache"),
     show_default=True,
     help="Folder for decoded and drawn clips, 3 GB.",
 )

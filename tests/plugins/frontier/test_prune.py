@@ -33,6 +33,20 @@ class Planted:
         return torch.nn.functional.one_hot(found.long(), 2).float()
 
 
+class Framewise:
+    """Its loss falls by `weights[f]` where frame `f` is changed by one grey level all over."""
+
+    def __init__(self, weights: list[float], clean: torch.Tensor) -> None:
+        self.spec = ClipSpec(("no", "yes"), frames=4, height=16, width=16, resize=16)
+        self.device = torch.device("cpu")
+        self.weights, self.clean = torch.tensor(weights), clean
+
+    def __call__(self, clips: torch.Tensor) -> torch.Tensor:
+        levels = 255 * (clips - self.clean).abs().mean((2, 3, 4))  # (k, t)
+        margin = levels @ self.weights - 1
+        return torch.softmax(torch.stack([-margin, margin], 1) / 2, 1)
+
+
 def refined(prune, victim, clip, clean, *, access=Access.SCORES, budget=10_000, reference=None):
     """Every clip asked, and the answers' labels."""
     scores = victim(torch.stack([clean, clip]))
@@ -190,6 +204,16 @@ def test_a_frame_that_is_worth_its_share_stays_under_scores():
     asked = refined(Prune(queries=5), victim, clip, clean)  # the lattice, then four frames
     left = [int(((c[0] - clean).abs() > 1e-3).flatten(1).any(1).sum()) for c in asked.asked[1:]]
     assert left == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.11, 3), (0.14, 4)])
+def test_a_frame_goes_if_it_costs_less_than_half_of_its_share(share, left):
+    """Of four frames a share is a quarter, half of it an eighth; the others bring more."""
+    clean, other = grey(), (1 - share) / 3
+    clip = clean + 12 / 255
+    asked = refined(Prune(queries=2), Framewise([share, other, other, other], clean), clip, clean)
+    last = asked.asked[-1][0]  # without the second frame, and without the first if that one went
+    assert int((last != clean).flatten(1).any(1).sum()) == left - 1
 
 
 def test_it_ends_once_a_hundred_moves_are_not_worth_it():
