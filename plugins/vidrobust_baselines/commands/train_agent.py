@@ -74,7 +74,7 @@ def train_agent(
     try:
         card = run.run(resume=resume)
     except KeyboardInterrupt:
-        app.say(f"what was learnt is kept in {run.progress}; go on with --resume")
+        app.say(f"what was learnt is kept in {run.state.path}; go on with --resume")
         raise
     app.say(
         f"{card.lessons} lessons from {card.videos} videos cost {card.queries:,} training queries"

@@ -7,14 +7,13 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from vidrobust.bench.limit import evenly
 from vidrobust.bench.params import parameters
-from vidrobust.bench.plan import Plan, config_digest, require_access
-from vidrobust.bench.values import convert, suggestion
+from vidrobust.bench.plan import Plan, require_access
+from vidrobust.bench.training import TrainingState, train_keywords
 from vidrobust.errors import ConfigError, VideoError
 from vidrobust.protocols import Attack
 from vidrobust.threat import linf_radius
@@ -48,9 +47,9 @@ class TrainingRun:
     _learnt: int = field(default=0, init=False)
 
     @property
-    def progress(self) -> Path:
-        """Where an unfinished training is kept."""
-        return self.out.with_name(self.out.name + ".progress")
+    def state(self) -> TrainingState:
+        """What an unfinished training has learnt."""
+        return TrainingState(self.out, self.plan, {"epochs": self.epochs, **self.options})
 
     def run(self, *, resume: bool) -> Card:
         """Train, and write the agent.
@@ -62,7 +61,7 @@ class TrainingRun:
             ConfigError: If there is something at `out` and nothing to resume, or a key is wrong.
             VideoError: If the source has no video, or the victim gets none right.
         """
-        self._refuse(resume)
+        self.state.check(resume=resume)
         if self.plan.defences:
             raise ConfigError(
                 "defence: agents are trained against the model itself",
@@ -106,19 +105,8 @@ class TrainingRun:
             config={**self.plan.config, "train": dict(self.options)},
         )
         save_agent(self.out, trainer.agent, card)
-        self.progress.unlink(missing_ok=True)
+        self.state.drop()
         return card
-
-    def _refuse(self, resume: bool) -> None:
-        if self.out.exists():
-            raise ConfigError(
-                f"{self.out} exists", hint="its training is finished; choose another --out"
-            )
-        if self.progress.exists() and not resume:
-            raise ConfigError(
-                f"{self.progress} exists: a training was interrupted",
-                hint="go on with --resume, or choose another --out",
-            )
 
     def _attack(self, **changes: object) -> Attack:
         kwargs = {**self.plan.attack.kwargs, **changes}
@@ -166,34 +154,23 @@ class TrainingRun:
             for key, (given, _) in ground.clean.items()
         ]
 
-    def _digest(self) -> str:
-        options = sorted((key, str(value)) for key, value in self.options.items())
-        return f"{config_digest(self.plan)} {self.epochs} {self.plan.run.limit} {options}"
-
     def _keep(self, trainer: AgentTrainer, ground: TrainingGround, done: int) -> None:
-        """Write all that a resumed training needs, whole or not at all."""
-        unfinished = self.progress.with_name(self.progress.name + ".part")
-        content = {
-            "digest": self._digest(),
-            "done": done,
-            "learnt": self._learnt,
-            "spent": ground.spent,
-            "clean": {key: list(pair) for key, pair in ground.clean.items()},
-            "trainer": dict(trainer.state()),
-        }
-        torch.save(content, unfinished)
-        unfinished.replace(self.progress)
+        """Write all that a resumed training needs."""
+        self.state.keep(
+            {
+                "done": done,
+                "learnt": self._learnt,
+                "spent": ground.spent,
+                "clean": {key: list(pair) for key, pair in ground.clean.items()},
+                "trainer": dict(trainer.state()),
+            }
+        )
 
     def _restore(self, trainer: AgentTrainer, ground: TrainingGround) -> int:
         """Take up an interrupted training; returns the lessons it had."""
-        if not self.progress.exists():
+        kept = self.state.restore()
+        if kept is None:
             return 0
-        kept: dict[str, Any] = torch.load(self.progress, weights_only=True)
-        if kept["digest"] != self._digest():
-            raise ConfigError(
-                f"{self.progress} was made with other settings",
-                hint="give the same settings, or choose another --out",
-            )
         trainer.restore(kept["trainer"])
         ground.spent = kept["spent"]
         ground.clean = {key: (pair[0], pair[1]) for key, pair in kept["clean"].items()}
@@ -217,16 +194,7 @@ def trainer_of(
     module, _, name = TRAINERS[attack].partition(":")
     factory = getattr(importlib.import_module(module), name)
     known = {parameter.name: parameter for parameter in parameters(factory)[1:]}
-    keywords = {}
-    for key, value in options.items():
-        if key not in known:
-            hint = suggestion(key, known) or f"the keys are {', '.join(known)}"
-            raise ConfigError(f"train.{key}: there is no such key", hint=hint)
-        parameter = known[key]
-        keywords[key] = convert(
-            value, parameter.annotation, path=f"train.{key}", expected=parameter.type_text
-        )
-    return factory, keywords
+    return factory, train_keywords(options, known)
 
 
 def _spread(videos: list[Video], plan: Plan) -> list[Video]:

@@ -73,7 +73,7 @@ def train_defence(
     try:
         card = run.run(resume=resume)
     except KeyboardInterrupt:
-        app.say(f"what was learnt is kept in {run.progress}; go on with --resume")
+        app.say(f"what was learnt is kept in {run.state.path}; go on with --resume")
         raise
     app.say(f"{100 * card.accuracy:.1f} % of the last epoch's adversarial clips were right")
     if as_json:

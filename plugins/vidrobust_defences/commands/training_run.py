@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vidrobust.bench.params import Parameter, parameters
-from vidrobust.bench.plan import Plan, config_digest
-from vidrobust.bench.values import convert, suggestion
+from vidrobust.bench.plan import Plan
+from vidrobust.bench.training import TrainingState, train_keywords
 from vidrobust.errors import ConfigError
 from vidrobust_defences.commands.clips import Clips
 from vidrobust_defences.restoration import parameters_of
@@ -49,9 +47,10 @@ class TrainingRun:
     _said: float = field(default=0.0, init=False)
 
     @property
-    def progress(self) -> Path:
-        """Where an unfinished training is kept."""
-        return self.out.with_name(self.out.name + ".progress")
+    def state(self) -> TrainingState:
+        """What an unfinished training has learnt."""
+        settings = {"kind": self.kind, "epochs": self.epochs, **self.options}
+        return TrainingState(self.out, self.plan, settings)
 
     def run(self, *, resume: bool) -> Card:
         """Train, and write the weights.
@@ -63,7 +62,7 @@ class TrainingRun:
             ConfigError: If there is something at `out` and nothing to resume, or a key is wrong.
             VideoError: If the source has no video, or one cannot be read.
         """
-        self._refuse(resume)
+        self.state.check(resume=resume)
         keywords, settings = settings_of(self.kind, self.options)
         classifier, seed = self.plan.victim(), self.plan.run.seed
         ready: Ready = TRAINERS[self.kind](classifier, seed, **keywords)
@@ -85,7 +84,7 @@ class TrainingRun:
             config={k: self.plan.config.get(k) for k in ("model", "defence", "source")},
         )
         save(self.out, ready.model.module, card, half=self.half)
-        self.progress.unlink(missing_ok=True)
+        self.state.drop()
         return card
 
     def _step(self, training: AdversarialTraining, clips: Clips, step: int) -> None:
@@ -100,44 +99,13 @@ class TrainingRun:
                 f"{training.right} of {training.seen} adversarial clips right"
             )
         if last or (step + 1) % EVERY == 0:
-            self._keep(training, step + 1)
-
-    def _refuse(self, resume: bool) -> None:
-        if self.out.exists():
-            raise ConfigError(
-                f"{self.out} exists", hint="its training is finished; choose another --out"
-            )
-        if self.progress.exists() and not resume:
-            raise ConfigError(
-                f"{self.progress} exists: a training was interrupted",
-                hint="go on with --resume, or choose another --out",
-            )
-
-    def _digest(self) -> str:
-        options = sorted((key, str(value)) for key, value in self.options.items())
-        return (
-            f"{config_digest(self.plan)} {self.kind} {self.epochs} {self.plan.run.limit} {options}"
-        )
-
-    def _keep(self, training: AdversarialTraining, done: int) -> None:
-        """Write all that a resumed training needs, whole or not at all."""
-        self.progress.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.progress.with_name(self.progress.name + ".part")
-        torch.save(
-            {"digest": self._digest(), "done": done, "training": training.state()}, unfinished
-        )
-        unfinished.replace(self.progress)
+            self.state.keep({"done": step + 1, "training": training.state()})
 
     def _restore(self, training: AdversarialTraining) -> int:
         """Take up an interrupted training; returns the steps it had."""
-        if not self.progress.exists():
+        kept = self.state.restore()
+        if kept is None:
             return 0
-        kept: dict[str, Any] = torch.load(self.progress, weights_only=True)
-        if kept["digest"] != self._digest():
-            raise ConfigError(
-                f"{self.progress} was made with other settings",
-                hint="give the same settings, or choose another --out",
-            )
         training.restore(kept["training"])
         return int(kept["done"])
 
@@ -151,15 +119,7 @@ def settings_of(kind: str, options: Mapping[str, object]) -> tuple[dict[str, obj
     own = {p.name: p for p in parameters(TRAINERS[kind])[2:]}
     shared = {p.name: p for p in parameters(Settings)}
     known: dict[str, Parameter] = {**own, **shared}
-    values: dict[str, Any] = {}
-    for key, value in options.items():
-        if key not in known:
-            hint = suggestion(key, known) or f"the keys are {', '.join(known)}"
-            raise ConfigError(f"train.{key}: there is no such key", hint=hint)
-        parameter = known[key]
-        values[key] = convert(
-            value, parameter.annotation, path=f"train.{key}", expected=parameter.type_text
-        )
+    values: dict[str, Any] = train_keywords(options, known)
     for name, parameter in own.items():
         if parameter.required and name not in values:
             raise ConfigError(
