@@ -9,7 +9,8 @@
 model behind each defence in a run folder of its own under `--out` (`<model>/<defence>/<attack>`): a
 second call goes on where the first one stopped, a larger `--limit` extends it. The clips a defended
 model gets wrong are not attacked, so every defended model has its own selection; the summary counts
-it. `--part 0/2` and `--part 1/2` share the work between two processes.
+it. `--part 0/2` and `--part 1/2` share the work between two processes. `--reuse DIR` takes
+`DIR/ucf6-<model>-<attack>`, or the ablation's run of `astfocus`, for the undefended victim.
 
 `prepare` makes what a defence needs and does not ship: weights of `pgd-at` and `oud` (training
 list, resumable), and the threshold of `advit` at 5 % of the clean test clips: on training clips
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from many_runs import make_run, names, share, shared_folder
+from many_runs import earlier_run, make_run, names, share, shared_folder
 from vidrobust_defences.commands.clips import Clips
 from vidrobust_defences.commands.scoring import calibrate, detector_of
 from vidrobust_defences.commands.training_run import TrainingRun
@@ -91,6 +92,15 @@ class Cell:
     def folder(self, out: Path) -> Path:
         """Where its records go."""
         return out / self.model / self.defence / self.attack
+
+    def found(self, out: Path, reuse: Path | None) -> Path:
+        """Where its records are: its own folder, or for the undefended victim that of an earlier
+        run that stands for it.
+        """
+        own = self.folder(out)
+        if self.defence != "none" or (own / "run.json").exists():
+            return own
+        return earlier_run(reuse, self.model, self.attack) or own
 
 
 def cells(options: argparse.Namespace) -> list[Cell]:
@@ -155,6 +165,9 @@ def run(options: argparse.Namespace) -> int:
     host, failed = PluginHost(), 0
     for cell in share(cells(options), options.part):
         print(f"{cell.model} {cell.defence} {cell.attack}", flush=True)
+        if (folder := cell.found(options.out, options.reuse)) != cell.folder(options.out):
+            print(f"  {folder} stands for it", flush=True)
+            continue
         try:
             make_run(cell_config(cell, options), cell.folder(options.out), host)
         except VidrobustError as error:
@@ -256,6 +269,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--defences", type=names(DEFENCES), default=list(USUAL))
     parser.add_argument("--limit", type=int, help="clips per run, spread over the 36")
     parser.add_argument("--part", default="0/1", help="k/n: this process takes every n-th run")
+    parser.add_argument("--reuse", type=Path, help="folder with runs ucf6-<model>-<attack>")
     parser.add_argument("--budget", type=int, default=15_000, help="queries per clip")
     parser.add_argument("--out", type=Path, default=Path("runs/defences"))
     parser.add_argument("--shared", type=Path, default=shared_folder())

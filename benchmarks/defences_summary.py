@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from many_runs import ucf_keys
+
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.report import interval, number, read_row
-from vidrobust.metrics.outcome import METRICS
+from vidrobust.metrics.outcome import METRICS, summarise
 
 PAPER = {
     "none": (92, 3628, 3.84),
@@ -31,19 +33,23 @@ class Named(Protocol):
     defence: str
     attack: str
 
-    def folder(self, out: Path) -> Path:
+    def found(self, out: Path, reuse: Path | None) -> Path:
         """Where its records are."""
 
 
-def line(cell: Named, out: Path) -> dict[str, Any] | None:
-    """What a run came to; None where there is none yet."""
-    folder = cell.folder(out)
+def line(cell: Named, options: argparse.Namespace) -> dict[str, Any] | None:
+    """What a run came to on the clips that `--limit` takes; None where there is none yet."""
+    folder = cell.found(options.out, options.reuse)
     if not (folder / "run.json").exists():
         return None
     row = read_row(folder)
     records = RunFolder(folder).records()
+    if options.limit is not None:
+        keys = ucf_keys(options.limit)
+        records = [record for record in records if record["key"] in keys]
+    summary = summarise(records, row.budget)
     first = [r["queries_to_refusal"] for r in records if "queries_to_refusal" in r]
-    metrics = {m.name: row.summary.estimate(m) for m in METRICS if m.name in (*SHOWN, *MAPS)}
+    metrics = {m.name: summary.estimate(m) for m in METRICS if m.name in (*SHOWN, *MAPS)}
     return {
         "model": cell.model,
         "defence": cell.defence,
@@ -51,9 +57,9 @@ def line(cell: Named, out: Path) -> dict[str, Any] | None:
         "budget": row.budget,
         "finished": row.finished,
         "forwards_per_query": row.forwards_per_query,
-        "clips": row.summary.videos,
-        "attacked": row.summary.attacked,
-        "by_status": row.summary.by_status,
+        "clips": summary.videos,
+        "attacked": summary.attacked,
+        "by_status": summary.by_status,
         "videos_with_refusals": len(first),
         "queries_to_refusal": round(sum(first) / len(first), 1) if first else None,
         **{name: {"value": e.value, "low": e.low, "high": e.high} for name, e in metrics.items()},
@@ -119,7 +125,7 @@ def markdown(found: dict[str, Any]) -> str:
 
 def write(options: argparse.Namespace, cells: Sequence[Named]) -> None:
     """Write JSON and Markdown."""
-    runs = [x for cell in cells if (x := line(cell, options.out)) is not None]
+    runs = [x for cell in cells if (x := line(cell, options)) is not None]
     file = options.out / "whitebox.json"
     found = {
         "about": "UCF-101, test clips of six classes, L-infinity 0.05, untargeted, scores; budget "

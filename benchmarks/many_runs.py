@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vidrobust.bench.config import load_config, resolve
+from vidrobust.bench.limit import evenly
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.runner import Runner, Silent
 from vidrobust.bench.schema import RunManifest, VideoRecord
@@ -18,6 +20,7 @@ from vidrobust.metrics.outcome import Estimate
 from vidrobust.plugin.manager import PluginHost
 
 HERE = Path(__file__).resolve().parent
+TARGETS = HERE / "table_targets.json"
 
 Cell = TypeVar("Cell")
 
@@ -49,6 +52,30 @@ def share(found: list[Cell], part: str) -> list[Cell]:
     if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
         raise ConfigError(f"--part: expected k/n with k < n, such as 0/2, got {part!r}")
     return found[int(index) :: int(count)]
+
+
+def targets() -> dict[str, str]:
+    """The target class of every clip of the UCF test list, in the order of the list."""
+    listed: dict[str, str] = json.loads(TARGETS.read_text(encoding="utf-8"))["targets"]
+    return listed
+
+
+def ucf_keys(limit: int | None) -> list[str]:
+    """The clips of the UCF test list that `--limit` takes: spread evenly, as the runner does."""
+    return evenly(list(targets()), limit)
+
+
+def earlier_run(reuse: Path | None, model: str, attack: str) -> Path | None:
+    """An untargeted run on the UCF test list, of 15 000 queries and seed 0, that another benchmark
+    has made: `ucf6-<model>-<attack>` below `reuse`, or for `astfocus` the variant `both` of
+    `ablations/run.py`, which is the same config.
+    """
+    if reuse is None:
+        return None
+    folders = [reuse / f"ucf6-{model}-{attack}"]
+    if attack == "astfocus":
+        folders.append(reuse / "ablations" / "b15000" / model / "both-s0")
+    return next((folder for folder in folders if (folder / "run.json").exists()), None)
 
 
 class Lines(Silent):

@@ -26,14 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from many_runs import make_run, names, share, shared_folder
+from many_runs import TARGETS, earlier_run, make_run, names, share, shared_folder
 
-from vidrobust.bench.limit import evenly
 from vidrobust.errors import VidrobustError
 from vidrobust.plugin.manager import PluginHost
 
 HERE = Path(__file__).resolve().parent
-TARGETS = HERE / "table_targets.json"
 
 MODELS = ("c3d", "tsn", "tsm", "slowfast")
 ATTACKS = (
@@ -64,12 +62,7 @@ class Cell:
 
     def earlier(self, reuse: Path | None) -> Path | None:
         """The folder of an earlier run that can stand for this one, if there is one."""
-        if reuse is None or self.goal != "untargeted":
-            return None
-        folders = [reuse / f"ucf6-{self.model}-{self.attack}"]
-        if self.attack == "astfocus":
-            folders.append(reuse / "ablations" / "b15000" / self.model / "both-s0")
-        return next((folder for folder in folders if (folder / "run.json").exists()), None)
+        return earlier_run(reuse, self.model, self.attack) if self.goal == "untargeted" else None
 
 
 def cells(options: argparse.Namespace) -> list[Cell]:
@@ -85,17 +78,6 @@ def cells(options: argparse.Namespace) -> list[Cell]:
 def registered(host: PluginHost) -> set[str]:
     """Names of the attacks that are offered."""
     return {provided.entry.name for provided in host.entries("attacks")}
-
-
-def targets() -> dict[str, str]:
-    """The target class of every test clip, in the order of the test list."""
-    listed: dict[str, str] = json.loads(TARGETS.read_text(encoding="utf-8"))["targets"]
-    return listed
-
-
-def chosen_keys(limit: int | None) -> list[str]:
-    """The clips that `--limit` takes: spread evenly over the list, as the runner does."""
-    return evenly(list(targets()), limit)
 
 
 def config(cell: Cell, options: argparse.Namespace) -> dict[str, object]:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from many_runs import interval
-from table import ATTACKS, BUDGETS, Cell, cells, chosen_keys, targets
+from many_runs import interval, targets, ucf_keys
+from table import ATTACKS, BUDGETS, Cell, cells
 
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.schema import VideoRecord
@@ -130,7 +130,7 @@ def paper_rows(shared: Path, model: str, goal: str) -> dict[str, dict[str, float
 
 def table(model: str, goal: str, options: argparse.Namespace) -> dict[str, Any] | None:
     """Everything about one victim under one goal; None where nothing was run."""
-    keys = chosen_keys(options.limit)
+    keys = ucf_keys(options.limit)
     rows = [
         line
         for cell in cells(options)

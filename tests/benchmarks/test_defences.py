@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import defences
 import defences_summary
+import many_runs
 
 from vidrobust.bench.config import resolve
 from vidrobust.plugin.manager import PluginHost
@@ -100,3 +101,18 @@ def test_the_summary_counts_the_selection_and_compares_directions(tmp_path):
     text = (tmp_path / "defences.md").read_text()
     assert "| pgd-at | 60 % | 7005 | 4.81 |" in text
     assert "c3d behind advit-abort: yes, yes, yes" in text
+
+
+def test_an_earlier_run_stands_for_the_undefended_victim_on_the_same_clips(tmp_path):
+    given = options(tmp_path, "summary", "--limit", "2", "--reuse", str(tmp_path / "runs"))
+    first, second = many_runs.ucf_keys(2)
+    other = next(key for key in many_runs.ucf_keys(None) if key not in (first, second))
+    earlier = tmp_path / "runs" / "ablations" / "b15000" / "c3d" / "both-s0"
+    write_run(earlier, [record(key, "success", 10, 1.0) for key in (first, other, second)])
+    plain, defended = (defences.Cell("c3d", name, "astfocus") for name in ("none", "pgd-at"))
+
+    assert defences_summary.line(plain, given)["attacked"] == 2
+    assert defences_summary.line(defended, given) is None
+
+    write_run(plain.folder(given.out), [record(first, "success", 10, 1.0)])
+    assert defences_summary.line(plain, given)["attacked"] == 1  # its own records come first

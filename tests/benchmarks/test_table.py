@@ -12,6 +12,7 @@ from vidrobust.errors import ConfigError, RecordError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
+import many_runs
 import table
 import table_summary
 
@@ -71,14 +72,14 @@ def test_a_part_that_does_not_exist_is_refused(tmp_path, part):
 
 
 def test_the_list_of_targets_has_another_class_for_every_clip():
-    listed = table.targets()
+    listed = many_runs.targets()
     assert len(listed) == 36
     for key, target in listed.items():
         assert target in CLASSES
         assert target != key.split("_")[1]
-    assert len(table.chosen_keys(12)) == 12
-    assert table.chosen_keys(12) == list(listed)[::3]
-    assert table.chosen_keys(None) == table.chosen_keys(99) == list(listed)
+    assert len(many_runs.ucf_keys(12)) == 12
+    assert many_runs.ucf_keys(12) == list(listed)[::3]
+    assert many_runs.ucf_keys(None) == many_runs.ucf_keys(99) == list(listed)
 
 
 def test_an_earlier_run_stands_for_the_untargeted_cell(tmp_path):
@@ -91,7 +92,7 @@ def test_an_earlier_run_stands_for_the_untargeted_cell(tmp_path):
 
 
 def test_differences_are_paired_over_clips_both_attacked(tmp_path):
-    first, second, third, fourth = keys = table.chosen_keys(4)
+    first, second, third, fourth = keys = many_runs.ucf_keys(4)
     given = options(tmp_path, "--limit", "4", "--models", "tsm", "--goal", "untargeted")
     ours = [
         record(first, queries=300, mean_abs=6.0),
@@ -125,7 +126,7 @@ def test_the_papers_row_stands_beside_ours(tmp_path):
     listed = {"attacks": [{**row, "untargeted": theirs, "targeted": theirs}]}
     (tmp_path / "nowhere/reference").mkdir(parents=True)
     (tmp_path / "nowhere/reference/astfocus_tables.json").write_text(json.dumps(listed))
-    write_run(tmp_path / "out/untargeted/tsm/square", [record(table.chosen_keys(1)[0])])
+    write_run(tmp_path / "out/untargeted/tsm/square", [record(many_runs.ucf_keys(1)[0])])
     given = options(tmp_path, "--limit", "1", "--models", "tsm", "--goal", "untargeted")
     table_summary.write_tables(given)
     text = (tmp_path / "results/tsm-untargeted.md").read_text()
@@ -135,7 +136,7 @@ def test_the_papers_row_stands_beside_ours(tmp_path):
 
 
 def test_a_record_aimed_at_another_target_is_refused(tmp_path):
-    key, target = next(iter(table.targets().items()))
+    key, target = next(iter(many_runs.targets().items()))
     wrong = next(i for i, name in enumerate(CLASSES) if name != target)
     write_run(tmp_path / "run", [record(key, target=wrong)], goal="targeted")
     with pytest.raises(RecordError, match="the list says"):
