@@ -1,20 +1,21 @@
 """Tables of the runs that `run.py` made, finished or not.
 
-    python benchmarks/ablations/summarise.py [--out runs/ablations] [--budget 15000]
+    python benchmarks/ablations/summarise.py [--out runs/ablations] [--budget 15000] [--reuse runs]
 
 Writes `results/<experiment>.json` and `results/tables.md` beside this script. Per victim and
 variant: FR with its Wilson interval, QN (a failure counts as the whole budget) and MAP over all
 attacked clips with their bootstrap intervals, over clips and seeds alike; then the same over all
-victims, and the
-paired difference of QN and MAP to the experiment's first variant, over the clips, seeds and victims
-that both have, with a bootstrap interval over clips. `fig10` is the mean of V (Eq. 9) over
-iterations; a clip that is fooled keeps its last V, and `running` counts those that are not.
+victims, and the paired difference of QN and MAP to the experiment's first variant, over the clips,
+seeds and victims that both have, with a bootstrap interval over clips. `fig10` is the mean of V
+(Eq. 9) over iterations; a clip that is fooled keeps its last V, and `running` counts those that are
+not. `--reuse` takes runs of `pgd-nes`, which is `neither` bit for bit, where that was not run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,6 +23,10 @@ from typing import Any
 
 import numpy as np
 from experiments import CURVES, EXPERIMENTS, Paper
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from many_runs import earlier_run
 
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.schema import VideoRecord
@@ -35,13 +40,27 @@ Runs = dict[tuple[str, int], list[VideoRecord]]
 """Records of a variant, by victim and seed."""
 
 
-def runs(root: Path, variant: str, tag: str) -> Runs:
+def runs(root: Path, variant: str, tag: str, reuse: Path | None = None) -> Runs:
     """What there is of a variant."""
     found: Runs = {}
     for path in sorted(root.glob(f"*/{variant}{tag}-s[0-9]*")):
         records = RunFolder(path).records()
         if records:
             found[path.parent.name, int(path.name.rpartition("-s")[2])] = records
+    if variant == "neither" and not tag:
+        found = {**without_agents(root, reuse), **found}
+    return found
+
+
+def without_agents(root: Path, reuse: Path | None) -> Runs:
+    """Runs of `pgd-nes`, which is `neither` bit for bit, on the clips that `both` had."""
+    found: Runs = {}
+    for (model, seed), records in runs(root, "both", "").items():
+        folder = earlier_run(reuse, model, "pgd-nes")
+        if folder is None or seed != 0:
+            continue
+        keys = {record["key"] for record in records}
+        found[model, 0] = [r for r in RunFolder(folder).records() if r["key"] in keys]
     return found
 
 
@@ -93,9 +112,11 @@ def paired(first: Runs, second: Runs, budget: int) -> dict[str, Any]:
     }
 
 
-def table(name: str, root: Path, tag: str, budget: int) -> dict[str, Any]:
+def table(
+    name: str, root: Path, tag: str, budget: int, reuse: Path | None = None
+) -> dict[str, Any]:
     """One experiment as data."""
-    found = {variant: runs(root, variant, tag) for variant in EXPERIMENTS[name]}
+    found = {variant: runs(root, variant, tag, reuse) for variant in EXPERIMENTS[name]}
     reference = next(iter(EXPERIMENTS[name]))
     rows = {}
     for variant, paper in EXPERIMENTS[name].items():
@@ -187,13 +208,18 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--budget", type=int, default=15_000)
     parser.add_argument("--tag", default="")
+    parser.add_argument(
+        "--reuse", type=Path, help="folder with runs ucf6-<model>-pgd-nes of 15000 queries"
+    )
     options = parser.parse_args()
     root = options.out / f"b{options.budget}"
     texts = []
     options.results.mkdir(exist_ok=True, parents=True)
     for name in EXPERIMENTS:
-        make = curves if name in CURVES else table
-        data = make(name, root, options.tag, options.budget)
+        if name in CURVES:
+            data = curves(name, root, options.tag, options.budget)
+        else:
+            data = table(name, root, options.tag, options.budget, options.reuse)
         if not data.get("victims") and not any(
             r["seeds"] for r in data.get("variants", {}).values()
         ):
