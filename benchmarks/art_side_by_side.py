@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import HERE, write
-from many_runs import finished, interval, make_run, shared_folder
+from many_runs import interval, make_run, shared_folder
 
 from vidrobust.bench.record import RunFolder
 from vidrobust.metrics.outcome import Summary, summarise
@@ -46,10 +46,8 @@ def config(options: argparse.Namespace, attack: str) -> dict[str, Any]:
 def run(options: argparse.Namespace, attack: str, host: PluginHost) -> RunFolder:
     """Attack what has no record yet."""
     folder = RunFolder(Path(options.out) / attack)
-    wanted = config(options, attack)
-    if not finished(folder, wanted):
-        print(f"{attack}: {folder.path}", flush=True)
-        make_run(wanted, folder.path, host)
+    print(f"{attack}: {folder.path}", flush=True)
+    make_run(config(options, attack), folder.path, host)
     return folder
 
 

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from many_runs import finished, make_run, shared_folder
+from many_runs import make_run, shared_folder
 
-from vidrobust.bench.record import RunFolder
 from vidrobust.plugin.manager import PluginHost
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,11 +82,8 @@ def main() -> None:
     cells = itertools.product(options.seeds, options.models, options.attacks)
     for seed, model, attack in cells:
         name = f"{model}-{attack}-{options.refine}-{options.goal}-s{seed}"
-        folder = RunFolder(options.out / options.part / name)
         print(name, flush=True)
-        wanted = config(options, model, attack, seed)
-        if not finished(folder, wanted):
-            make_run(wanted, folder.path, host)
+        make_run(config(options, model, attack, seed), options.out / options.part / name, host)
 
 
 def arguments() -> argparse.Namespace:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from vidrobust.bench.config import load_config, resolve
 from vidrobust.bench.limit import evenly
+from vidrobust.bench.matrix import is_finished
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.runner import Runner, Silent
 from vidrobust.bench.schema import RunManifest, VideoRecord
@@ -106,23 +107,13 @@ def interval(estimate: Estimate, digits: int, factor: float = 1.0) -> str:
     return f"{text} [{factor * estimate.low:.{digits}f}, {factor * estimate.high:.{digits}f}]"
 
 
-def finished(folder: RunFolder, config: Mapping[str, Any]) -> bool:
-    """Whether a run is there, finished, of the limit that the config has, and without a video that
-    failed.
-    """
-    if not folder.manifest_path.exists():
-        return False
-    manifest = folder.manifest()
-    limits = [found["run"].get("limit") for found in (manifest["config"], config)]
-    whole = all(record["status"] != "error" for record in folder.records())
-    return manifest["finished"] is not None and limits[0] == limits[1] and whole
-
-
 def make_run(config: Mapping[str, Any], folder: Path, host: PluginHost) -> None:
-    """Make one run, or go on with it.
+    """Make one run, or go on with it; nothing where it is finished.
 
     Raises:
         VidrobustError: What stops it.
     """
     plan = resolve(load_config(None, base=config), host)
+    if is_finished(folder, plan, host):
+        return
     Runner(plan, host, RunFolder(folder), command=sys.argv, resume=True, observer=Lines()).run()

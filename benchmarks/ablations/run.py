@@ -23,10 +23,9 @@ from experiments import EXPERIMENTS, VARIANTS, wanted_by
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from many_runs import finished, make_run, shared_folder
+from many_runs import make_run, shared_folder
 
 from vidrobust.bench.config import load_config
-from vidrobust.bench.record import RunFolder
 from vidrobust.plugin.manager import PluginHost
 
 
@@ -94,10 +93,8 @@ def main() -> None:
         for variant in dict.fromkeys(variants):
             for model in options.models.split(","):
                 path = folder(options, model, variant, seed)
-                wanted = config(options, model, variant, seed)
                 print(f"{model} {path.name}", flush=True)
-                if not finished(RunFolder(path), wanted):
-                    make_run(wanted, path, host)
+                make_run(config(options, model, variant, seed), path, host)
 
 
 if __name__ == "__main__":

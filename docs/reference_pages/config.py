@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import Any
 
-from reference_pages import sentence
+from reference_pages import in_words, sentence
 from vidrobust.bench.params import Parameter, docstring, parameters
 from vidrobust.bench.plan import RunOptions
 from vidrobust.bench.resolve import dumped_default
@@ -118,4 +118,6 @@ def _row(parameter: Parameter, host: PluginHost) -> str:
     default = "required"
     if not parameter.required:
         default = f"`{toml_text(dumped_default(parameter, host))}`"
-    return f"| `{parameter.name}` | `{parameter.type_text}` | {default} | {parameter.doc} |"
+    return (
+        f"| `{parameter.name}` | `{in_words(parameter.type_text)}` | {default} | {parameter.doc} |"
+    )

@@ -29,7 +29,7 @@ def hooks() -> str:
         "",
         "## Entry",
         "",
-        "The first six hooks yield `vidrobust.plugin.Entry` values; the hook fixes their kind.",
+        "Hooks that offer components yield `vidrobust.plugin.Entry` values; the hook fixes their kind.",
         "",
         "::: vidrobust.plugin.Entry",
         "    options:",

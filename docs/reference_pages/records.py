@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterable
 from typing import get_args
 
+from reference_pages import in_words
 from vidrobust.bench import schema
 
 PLAIN = {
@@ -81,7 +82,8 @@ def records() -> str:
     for name in tables:
         lines += ["", f"## {titles[name]}", "", "| field | type | meaning |", "| --- | --- | --- |"]
         lines += [
-            f"| `{f}` | `{t}` | {_field(name, f, doc)} |" for f, t, doc in _fields(found[name])
+            f"| `{f}` | `{in_words(t)}` | {_field(name, f, doc)} |"
+            for f, t, doc in _fields(found[name])
         ]
     lines += ["", f"Schemas: `{schema.RUN_SCHEMA}` and `{schema.VIDEO_SCHEMA}`."]
     return "\n".join(lines) + "\n"

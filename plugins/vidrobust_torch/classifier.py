@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
@@ -164,8 +166,8 @@ class TorchClassifier:
                 raise
             raise ModelError(
                 f"the module failed on an input of shape {tuple(prepared.shape)} "
-                f"({self._layout}): {_first_line(error)}",
-                hint="check layout, frames, height and width",
+                f"({self._layout}): {_first_line(error)} ({_where(error)})",
+                hint="check layout, frames, height and width, or the line named above",
             ) from error
 
     def _checked(self, answer: object, count: int) -> Tensor:
@@ -236,6 +238,12 @@ def _channels(values: Sequence[float], name: str, default: float) -> list[float]
         raise ConfigError(f"{name}: expected three numbers (or one for all), got {list(values)}")
     numbers = [float(v) for v in values] or [default]
     return numbers * 3 if len(numbers) == 1 else numbers
+
+
+def _where(error: Exception) -> str:
+    """File and line of the frame that raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
 
 
 def _first_line(error: Exception) -> str:

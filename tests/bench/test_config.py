@@ -140,6 +140,27 @@ def test_a_use_is_taken_as_it_stands():
     assert load_config(None, ["attack.use=17"]) == {"attack": {"use": "17"}}
 
 
+def test_a_number_says_which_table_of_an_array():
+    base = {"defence": [{"use": "a", "x": 1}, {"use": "b", "y": 2}]}
+
+    assert load_config(None, ["defence.1.z=3"], base=base)["defence"] == [
+        {"use": "a", "x": 1},
+        {"use": "b", "y": 2, "z": 3},
+    ]
+    assert load_config(None, ["defence.0.use=c"], base=base)["defence"] == [
+        {"use": "c"},
+        {"use": "b", "y": 2},
+    ]
+    assert base["defence"][1] == {"use": "b", "y": 2}
+
+
+def test_a_table_can_be_set_as_a_whole():
+    base = {"defence": [{"use": "a"}, {"use": "b"}]}
+
+    overrides = ["defence.0.x=1", "defence=[{use = 'c'}]"]
+    assert load_config(None, overrides, base=base)["defence"] == [{"use": "c", "x": 1}]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -147,11 +168,14 @@ def test_a_use_is_taken_as_it_stands():
         ("samples=3", "is not the dotted path of a key"),
         ("attack..samples=3", "is not the dotted path of a key"),
         ("attack.step.x=1", "attack.step.x: cannot be set, since attack.step is the float 0.5"),
-        ("threat.constraint.epsilon=1", "threat.constraint is the array []"),
+        ("threat.constraint.epsilon=1", "threat.constraint is an array of 0"),
+        ("defence.window=3", "defence is an array of 2"),
+        ("defence.2.window=3", "defence is an array of 2"),
     ],
 )
 def test_an_override_that_makes_no_sense_is_refused(override, message):
     base = {"attack": {"step": 0.5}, "threat": {"constraint": []}}
+    base["defence"] = [{"use": "a"}, {"use": "b"}]
 
     with pytest.raises(ConfigError) as caught:
         load_config(None, [override], base=base)

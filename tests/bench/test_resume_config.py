@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
-from whole_runs import run
+from whole_runs import TESTS, run
 
 from vidrobust.bench.record import RunFolder
 from vidrobust.errors import ConfigError
@@ -88,3 +88,16 @@ def test_a_new_key_that_is_set_to_another_value_is_another_config(videos, earlie
 def test_a_run_whose_attack_is_gone_is_another_config(videos, earlier):
     with pytest.raises(ConfigError, match="another config"):
         run(videos, earlier, attack="square", resume=True)
+
+
+def test_a_run_is_not_gone_on_with_after_its_model_file_has_changed(videos, tmp_path):
+    file = tmp_path / "victims.py"
+    file.write_bytes((TESTS / "victims.py").read_bytes())
+    sets = (f"model.module={file}:pooled", "threat.queries=2")
+    manifest, _ = run(videos, tmp_path / "run", *sets, "run.limit=2")
+    assert list(manifest["files"]) == ["model.module"]
+
+    file.write_text(file.read_text().replace("seed: int = 0", "seed: int = 1"))
+    with pytest.raises(ConfigError, match=r"that of model\.module has changed"):
+        run(videos, tmp_path / "run", *sets, resume=True)
+    assert len(RunFolder(tmp_path / "run").records()) == 2

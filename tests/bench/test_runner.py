@@ -282,3 +282,54 @@ def test_the_limit_spreads_over_the_source(videos, tmp_path):
 def test_targets_are_written_to_the_records(videos, tmp_path):
     _, records = run(videos, tmp_path / "run", "threat.goal=targeted", "threat.queries=2")
     assert all(record["target"] not in (None, record["label"]) for record in records)
+
+
+def test_videos_of_the_target_class_are_left_out_and_counted(videos, tmp_path):
+    labels = ["one", "two", "one", "three", "one", "two"]
+    lines = [f"noise{number}.avi {label}" for number, label in enumerate(labels)]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    warnings: list[str] = []
+
+    class Watching(Silent):
+        def warned(self, message):
+            warnings.append(message)
+
+    _, records = run(
+        videos,
+        tmp_path / "run",
+        "source.use=list",
+        f"source.file={tmp_path / 'list.txt'}",
+        f"source.root={videos}",
+        "model.classes=['one', 'two', 'three', 'four', 'five']",
+        "threat.goal=targeted",
+        "threat.target=one",
+        "threat.queries=2",
+        observer=Watching(),
+    )
+    assert sorted(record["key"] for record in records) == ["noise1", "noise3", "noise5"]
+    assert any("3 of 6 videos are left out" in text for text in warnings)
+
+
+NOISY = """
+import torch
+from victims import Pooled
+
+class Noisy(Pooled):
+    def forward(self, clips):
+        return 50 * torch.nn.functional.one_hot(torch.randint(4, (len(clips),)), 5).float()
+"""
+
+
+def test_a_model_that_answers_at_random_is_told_of_though_nothing_fooled_it(videos, tmp_path):
+    (tmp_path / "noisy.py").write_text(NOISY)
+    manifest, records = run(
+        videos,
+        tmp_path / "run",
+        f"model.module={tmp_path / 'noisy.py'}:Noisy",
+        "threat.queries=2",
+        "threat.goal=targeted",
+        "threat.target=4",  # which it never answers
+    )
+    assert {record["status"] for record in records} == {"exhausted"}
+    failed = [check["name"] for check in manifest["checks"] if not check["ok"]]
+    assert "model-is-deterministic" in failed

@@ -178,11 +178,33 @@ def test_a_suite_goes_on_where_it_stopped(file, tmp_path):
     part = run_suite(suite, host)
     first = [next(part), next(part)]
     part.close()
-    assert [is_finished(result.folder) for result in first] == [True, True]
+    plans = [plan for _, plan in suite.plans(host)]
+    ended = [
+        is_finished(cell.folder(suite.out), plan, host)
+        for cell, plan in zip(suite.cells, plans, strict=True)
+    ]
+    assert ended == [True, True] + [False] * 6
     before = (first[0].folder / "run.json").read_bytes()
     results = list(run_suite(suite, host))
     assert [r.error for r in results] == [None] * 8
     assert (first[0].folder / "run.json").read_bytes() == before
+
+
+def test_a_suite_that_was_changed_is_refused_and_one_of_more_videos_is_extended(file, tmp_path):
+    few = load_suite(file, ["suite.seeds=[0]", "run.limit=1"], out=tmp_path / "out")
+    host = PluginHost()
+    list(run_suite(few, host))
+    folder = few.cells[0].folder(few.out)
+    assert len(RunFolder(folder).records()) == 1
+
+    other = load_suite(file, ["suite.seeds=[0]", "threat.queries=7"], out=tmp_path / "out")
+    with pytest.raises(ConfigError, match="another config") as error:
+        list(run_suite(other, host))
+    assert "threat.queries" in error.value.hint
+
+    more = load_suite(file, ["suite.seeds=[0]", "run.limit=2"], out=tmp_path / "out")
+    assert all(result.error is None for result in run_suite(more, host))
+    assert len(RunFolder(folder).records()) == 2
 
 
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path, videos):

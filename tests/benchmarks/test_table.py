@@ -157,8 +157,7 @@ def test_real_clips_are_attacked_resumed_and_aimed_at_the_listed_targets(shared,
     assert table.main(["run", *short]) == 0
     assert table.main(["summary", *short]) == 0
     shown = capsys.readouterr().out
-    assert "1 of 1 clips to attack" in shown
-    assert "0 of 1 clips to attack" in shown
+    assert shown.count("1 of 1 clips to attack") == 1  # the second call found it finished
     found = json.loads((tmp_path / "tsm-targeted.json").read_text())
     assert found["rows"][0]["summary"]["attacked"] == 1
     assert found["paper"]["astfocus"]["queries"] > 0

@@ -228,6 +228,34 @@ def test_resume_without_a_config_takes_the_recorded_one(capsys, small, tmp_path)
     assert len(RunFolder(out).records()) == 6
 
 
+def test_resume_without_a_config_needs_a_run_to_go_on_with(capsys, tmp_path):
+    code, stdout, stderr = ask(capsys, "run", "--resume", "--out", tmp_path / "rum")
+
+    assert (code, stdout) == (7, "")
+    assert "rum is not a run folder" in stderr
+
+
+def test_defences_on_the_command_line_replace_those_of_the_config_and_keep_settings(
+    capsys, small, tmp_path
+):
+    out = tmp_path / "run"
+    tables = tomllib.loads(small.read_text())
+    tables["defence"] = [{"use": "bit-depth", "bits": 6}, {"use": "h264"}]
+    small.write_text(tomli_w.dumps(tables))
+    wanted = ["--defence", "bit-depth", "--defence", "temporal-smoothing"]
+
+    ask(capsys, "run", small, "--out", out, *wanted, "--set", "defence.1.window=5")
+    ask(capsys, "run", small, "--out", tmp_path / "one", "--defence", "h264")
+    code, _, stderr = ask(capsys, "run", small, *wanted, "--set", "defence.2.window=5")
+
+    found = RunFolder(out).manifest()["config"]["defence"]
+    assert [table["use"] for table in found] == ["bit-depth", "temporal-smoothing"]
+    assert (found[0]["bits"], found[1]["window"]) == (6, 5)
+    assert RunFolder(tmp_path / "one").manifest()["config"]["defence"]["use"] == "h264"
+    assert code == 2
+    assert "defence is an array of 2" in stderr
+
+
 def test_ctrl_c_keeps_what_is_finished_and_resume_completes_it(videos, tmp_path):
     sets = ["threat.queries=800", "threat.constraint.epsilon=0.002", "run.checks=false"]
     sets += ["run.window=2"]

@@ -84,13 +84,19 @@ def test_a_mean_of_degenerate_values_needs_no_bootstrap(values, expected):
     assert mean(values) == expected
 
 
+def test_a_mean_does_not_depend_on_the_order_of_its_values():
+    values = list(np.random.default_rng(3).exponential(500, size=9))
+
+    assert mean(values) == mean(values[::-1])
+
+
 def test_a_mean_has_the_percentile_bootstrap_interval_of_scipy():
     values = np.random.default_rng(3).exponential(500, size=40)
 
     estimate = mean(list(values), seed=7)
 
     interval = stats.bootstrap(
-        (values,),
+        (np.sort(values),),
         np.mean,
         n_resamples=9_999,
         batch=1_000,

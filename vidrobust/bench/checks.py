@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import torch
 
+from vidrobust.bench.limit import evenly
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.schema import Check, VideoRecord
+from vidrobust.metrics.outcome import ATTACKED
 from vidrobust.protocols import Classifier
 from vidrobust.threat.refusals import forget, guard_of, labels_of
+
+FAILED = 8
+"""Most clips of failed attacks that are asked again."""
 
 
 def check_count(clips_seen: int, replayed: int, records: list[VideoRecord]) -> Check:
@@ -27,20 +32,25 @@ def check_count(clips_seen: int, replayed: int, records: list[VideoRecord]) -> C
 def recheck_clips(
     folder: RunFolder, records: list[VideoRecord], classifier: Classifier
 ) -> tuple[list[Check], int]:
-    """Re-read adversarial clips from disk and ask them again, outside any budget.
+    """Re-read clips from disk and ask them again, outside any budget: every adversarial one, and
+    the last candidates of some attacks that failed.
 
     Returns:
         The checks, and how many clips were asked.
     """
-    stored = [r for r in records if r["status"] == "success" and r["clip"] is not None]
+    attacked = [r for r in records if r["status"] in ATTACKED and r["clip"] is not None]
+    stored = [r for r in attacked if r["status"] == "success"]
+    failed = [r for r in attacked if r["status"] != "success"]
+    asked = stored + evenly(failed, FAILED)
     fooled, repeated = 0, 0
-    for record in stored:
+    for record in asked:
         _, adversarial = folder.load_clip(record)
         clips = torch.stack([adversarial, adversarial])
         forget(classifier)
         labels = labels_of(guard_of(classifier), classifier(clips.to(classifier.device))).tolist()
         repeated += labels[0] == labels[1]
-        fooled += labels[0] == record["adversarial_label"]
+        fooled += record["status"] == "success" and labels[0] == record["adversarial_label"]
+    still = [r["key"] for r in failed if r["distance"] and not r["distance"]["mean_abs_255"]]
     checks = [
         Check(
             name="stored-clips-still-fool",
@@ -49,8 +59,14 @@ def recheck_clips(
         ),
         Check(
             name="model-is-deterministic",
-            ok=repeated == len(stored),
-            detail=f"{repeated} of {len(stored)} clips get the same answer twice",
+            ok=repeated == len(asked),
+            detail=f"{repeated} of {len(asked)} clips get the same answer twice",
+        ),
+        Check(
+            name="attacks-move",
+            ok=not still,
+            detail=f"{len(still)} of {len(failed)} attacks that failed end at the clean clip itself"
+            + (": were the scores too sure to show a way?" if still else ""),
         ),
     ]
     early = [r["key"] for r in stored if (r["queries_to_success"] or 0) <= 2]
@@ -61,4 +77,4 @@ def recheck_clips(
             detail=f"{len(early)} of {len(stored)} clips fooled the model with the first candidate",
         )
     )
-    return checks, 2 * len(stored)
+    return checks, 2 * len(asked)

@@ -14,7 +14,7 @@ from vidrobust.bench.resolve import DEFAULT_USE, resolve
 from vidrobust.bench.values import describe
 from vidrobust.errors import ConfigError
 
-_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
+_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def load_config(
@@ -31,7 +31,8 @@ def load_config(
     Args:
         path: TOML file, or None.
         overrides: `"attack.samples=30"`, whose value is read as TOML, or else is the text itself
-            (`use` always is); or a pair of a key and a value that is taken as it stands.
+            (`use` always is); or a pair of a key and a value that is taken as it stands. In an
+            array of tables a number says which: `"defence.0.window=5"`.
         base: Config that file and overrides are laid over, such as the embedded default.
 
     Raises:
@@ -102,29 +103,43 @@ def _split(text: str) -> tuple[str, object]:
 
 def _use_first(pair: tuple[str, object]) -> tuple[bool, int]:
     parts = pair[0].split(".")
-    return (parts[-1] != "use", len(parts) if parts[-1] == "use" else 0)
+    whole = parts[-1] == "use" or len(parts) == 1
+    return (not whole, len(parts) if whole else 0)
 
 
 def _nested(config: Mapping[str, Any], key: str, value: object) -> dict[str, Any]:
     """`a.b.c` and a value as nested tables."""
-    if not _KEY.fullmatch(key):
+    whole = "." not in key and not isinstance(value, Mapping | list)
+    if whole or not _KEY.fullmatch(key):
         raise ConfigError(
             f"override {key!r} is not the dotted path of a key",
             hint="write --set attack.samples=30",
         )
-    *tables, last = key.split(".")
-    found: Any = config
-    for depth, name in enumerate(tables, start=1):
-        found = found.get(name, {})
-        if not isinstance(found, Mapping):
+    first, *rest = key.split(".")
+    return {first: _inside(config.get(first, {}), rest, value, key)}
+
+
+def _inside(found: object, parts: Sequence[str], value: object, key: str) -> object:
+    """A value as nested tables; of an array of tables, the whole array with one element changed."""
+    if not parts:
+        return value
+    name, *rest = parts
+    so_far = key.split(".")[: -len(parts)]
+    if isinstance(found, list):
+        if not name.isdecimal() or int(name) >= len(found):
             raise ConfigError(
-                f"{key}: cannot be set, since {'.'.join(tables[:depth])} is {describe(found)}",
-                hint=f"set {'.'.join(tables[:depth])} as a whole",
+                f"{key}: cannot be set, since {'.'.join(so_far)} is an array of {len(found)}",
+                hint=f"say which, from 0, as in {'.'.join([*so_far, '0', name])}",
             )
-    nested: dict[str, Any] = {last: value}
-    for name in reversed(tables):
-        nested = {name: nested}
-    return nested
+        place = int(name)
+        changed = {name: _inside(found[place], rest, value, key)}
+        return [*found[:place], merge({name: found[place]}, changed)[name], *found[place + 1 :]]
+    if not isinstance(found, Mapping):
+        raise ConfigError(
+            f"{key}: cannot be set, since {'.'.join(so_far)} is {describe(found)}",
+            hint=f"set {'.'.join(so_far)} as a whole",
+        )
+    return {name: _inside(found.get(name, {}), rest, value, key)}
 
 
 __all__ = [

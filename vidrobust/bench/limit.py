@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from vidrobust.types import Video
+
 Item = TypeVar("Item")
 
 
@@ -16,3 +18,12 @@ def evenly(items: Sequence[Item], count: int | None) -> list[Item]:
     if count is None or count >= len(items):
         return list(items)
     return [items[i * len(items) // count] for i in range(count)]
+
+
+def spread(videos: Sequence[Video], count: int | None) -> list[Video]:
+    """`count` of a source's videos in their order, spread evenly over its classes: a source that
+    gives its classes in turn is treated as one that gives class after class.
+    """
+    classes = list(dict.fromkeys(video.label for video in videos))  # in the order of their first
+    by_class = sorted(range(len(videos)), key=lambda place: classes.index(videos[place].label))
+    return [videos[place] for place in sorted(evenly(by_class, count))]

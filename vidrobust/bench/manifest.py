@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +27,7 @@ def fresh_manifest(
         command=command,
         config=plan.config,
         config_sha256=config_digest(plan),
+        files=fingerprints(plan),
         components=plan.components(),
         classes=list(classifier.spec.classes),
         environment=environment(plan, classifier, max_batch),
@@ -34,6 +37,31 @@ def fresh_manifest(
         sessions=[],
         checks=[],
     )
+
+
+def fingerprints(plan: Plan) -> dict[str, str]:
+    """SHA-256 of each file that victim and attack name (weights, code, class lists), by its key."""
+    found = {}
+    for built in plan.parts():
+        if built.path.partition(".")[0] in ("source", "threat"):  # a list of videos may grow
+            continue
+        for name, value in built.kwargs.items():
+            if isinstance(value, str | Path) and (file := _file(str(value))) is not None:
+                with file.open("rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                found[f"{built.path}.{name}"] = digest
+    return found
+
+
+def _file(text: str) -> Path | None:
+    """The file that a value names, also one with a name in it, as `model.py:Network`."""
+    for name in (text, text.rpartition(":")[0]):
+        try:
+            if name and Path(name).is_file():
+                return Path(name)
+        except OSError:  # too long for a name
+            return None
+    return None
 
 
 def open_session(manifest: RunManifest) -> None:

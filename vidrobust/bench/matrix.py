@@ -12,7 +12,9 @@ from typing import Any
 
 from vidrobust.bench.config import resolve
 from vidrobust.bench.executors import Executor, Local
+from vidrobust.bench.plan import Plan
 from vidrobust.bench.record import RunFolder
+from vidrobust.bench.resume import require_same_config
 from vidrobust.bench.runner import Runner, RunObserver, Silent
 from vidrobust.bench.suite import Cell, Suite
 from vidrobust.errors import VidrobustError
@@ -58,15 +60,15 @@ def run_suite(
     Raises:
         ConfigError: If the suite is wrong, or a folder belongs to another config.
     """
-    for _ in suite.plans(host):
-        pass
-    todo = []
+    finished = {
+        cell.name
+        for cell, plan in list(suite.plans(host))
+        if is_finished(cell.folder(suite.out), plan, host)
+    }
+    todo = [cell for cell in suite.cells if cell.name not in finished]
     for cell in suite.cells:
-        folder = cell.folder(suite.out)
-        if is_finished(folder):
-            yield CellResult(cell, folder)
-        else:
-            todo.append(cell)
+        if cell.name in finished:
+            yield CellResult(cell, cell.folder(suite.out))
     if workers == 1:
         for cell in todo:
             with watch(cell) if watch else nullcontext(Silent()) as observer:
@@ -75,10 +77,20 @@ def run_suite(
     yield from _in_processes(todo, suite.out, list(command), workers)
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a run came to its end there."""
+def is_finished(folder: Path, plan: Plan, host: PluginHost) -> bool:
+    """Whether a plan's run came to its end there, with this limit and no failed video.
+
+    Raises:
+        ConfigError: If the folder belongs to another config.
+    """
     run = RunFolder(folder)
-    return run.manifest_path.exists() and run.manifest()["finished"] is not None
+    if not run.manifest_path.exists():
+        return False
+    manifest = run.manifest()
+    require_same_config(manifest, plan, host, folder)
+    limit = manifest["config"]["run"].get("limit")
+    whole = all(record["status"] != "error" for record in run.records())
+    return manifest["finished"] is not None and limit == plan.run.limit and whole
 
 
 def _run(

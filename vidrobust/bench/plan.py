@@ -33,7 +33,8 @@ _CONTRACTS: Mapping[str, str] = {
     "defences": "Defence",
     "sources": "Source",
 }
-_IRRELEVANT = frozenset({"out", "limit", "window", "max_batch", "clips", "journal", "checks"})
+IRRELEVANT = frozenset({"out", "limit", "window", "max_batch", "clips", "journal", "checks"})
+"""Keys of `run` that change no record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +212,14 @@ class Plan:
         """The attack, and the refiner where there is one."""
         return (self.attack,) if self.refine is None else (self.attack, self.refine)
 
+    def parts(self) -> Iterator[Built]:
+        """Everything that is built, with what is built inside it."""
+        for top in (self.model, *self.defences, self.source, self.threat, *self.stages):
+            yield from _walk(top)
+
     def components(self) -> dict[str, dict[str, str]]:
         """Every component a plugin provides, by its path: `attack`, `attack.estimator`, ..."""
-        found = {}
-        for top in (self.model, *self.defences, self.source, self.threat, *self.stages):
-            for built in _walk(top):
-                if built.provided is not None:
-                    found[built.path] = built.component()
-        return found
+        return {part.path: part.component() for part in self.parts() if part.provided is not None}
 
 
 def defended(classifier: Classifier, defences: Iterable[Built]) -> Classifier:
@@ -259,7 +260,7 @@ def _walk(built: Built) -> Iterator[Built]:
 def config_digest(plan: Plan) -> str:
     """SHA-256 of everything in the config that can change a record."""
     relevant = dict(plan.config)
-    relevant["run"] = {k: v for k, v in plan.config["run"].items() if k not in _IRRELEVANT}
+    relevant["run"] = {k: v for k, v in plan.config["run"].items() if k not in IRRELEVANT}
     for built in (plan.model, plan.source):
         idle = operational(built.factory)
         table = plan.config[built.path].items()

@@ -41,6 +41,7 @@ class Row:
         attack: Name of the attack, and of the parts the config replaced.
         goal: `untargeted` or `targeted`, where the threat model says.
         budget: Query budget per video.
+        constraint: How far a clip may be from the clean one, as `linf 8/255`.
         forwards_per_query: Forward passes of the victim that one query costs.
         finished: Whether the run came to its end.
         summary: Its metrics.
@@ -56,6 +57,13 @@ class Row:
     finished: bool
     summary: Summary
     defence: str = ""
+    constraint: str = ""
+
+    @property
+    def rules(self) -> str:
+        """`untargeted, 15,000 queries, linf 8/255`: a rate means nothing without them."""
+        parts = (self.goal, f"{self.budget:,} queries", self.constraint)
+        return ", ".join(part for part in parts if part)
 
     @property
     def victim(self) -> str:
@@ -107,6 +115,7 @@ def read_row(folder: Path, *, name: str = "") -> Row:
         finished=manifest["finished"] is not None,
         summary=summarise(run.records(), manifest["budget"]),
         defence=", ".join(str(table.get("use", "?")) for table in defence_tables(config)),
+        constraint=_constraint(config.get("threat", {}).get("constraint")),
     )
 
 
@@ -156,7 +165,8 @@ def interval(estimate: Estimate, metric: Metric) -> str:
 
 
 def _one_run(row: Row) -> Table:
-    table = _new_table(f"{row.run}: {row.attack} on {row.victim}, {_population(row)}")
+    title = f"{row.run}: {row.attack} on {row.victim}, {_population(row)}\n{row.rules}"
+    table = _new_table(title)
     for heading in ("metric", "value", "95 % interval", "over", "meaning"):
         right = heading in ("value", "95 % interval", "over")
         table.add_column(heading, justify="right" if right else "left", no_wrap=right)
@@ -173,7 +183,8 @@ def _one_run(row: Row) -> Table:
 
 
 def _many_runs(rows: Sequence[Row]) -> Table:
-    table = _new_table(None)
+    rules = {row.rules for row in rows}
+    table = _new_table(rules.pop() if len(rules) == 1 else None)
     table.add_column("run\nattack on model", overflow="fold")
     table.add_column("n", justify="right", no_wrap=True)
     for metric in SHOWN:
@@ -182,6 +193,8 @@ def _many_runs(rows: Sequence[Row]) -> Table:
         estimates = [(row.summary.estimate(metric), metric) for metric in SHOWN]
         cells = [f"{number(e.value, m)}\n{_range(e, m)}" for e, m in estimates]
         name = f"{row.run}\n{row.attack} on {row.victim}"
+        if rules:  # they differ, so each run says its own
+            name += f"\n{row.rules}"
         table.add_row(name, str(row.summary.attacked), *cells)
     return table
 
@@ -213,11 +226,12 @@ def _range(estimate: Estimate, metric: Metric) -> str:
 
 
 def _headings() -> list[str]:
-    return ["run", "model", "attack", "n", *(f"{m.abbreviation} ({m.unit})" for m in SHOWN)]
+    metrics = [f"{m.abbreviation} ({m.unit})" for m in SHOWN]
+    return ["run", "model", "attack", "rules", "n", *metrics]
 
 
 def _cells(row: Row) -> list[str]:
-    cells = [row.run, row.victim, row.attack, str(row.summary.attacked)]
+    cells = [row.run, row.victim, row.attack, row.rules, str(row.summary.attacked)]
     for metric in SHOWN:
         estimate = row.summary.estimate(metric)
         cells.append(f"{number(estimate.value, metric)} {interval(estimate, metric)}".strip())
@@ -230,7 +244,7 @@ def _markdown(rows: Sequence[Row]) -> str:
 
     table = Table(box=box.MARKDOWN)
     for column, heading in enumerate(_headings()):
-        table.add_column(heading, justify="left" if column < 3 else "right", no_wrap=True)
+        table.add_column(heading, justify="left" if column < 4 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(cell.replace("|", "\\|") for cell in _cells(row)))
     return _printed(table, width=10_000)
@@ -246,13 +260,14 @@ def _latex(rows: Sequence[Row]) -> str:
             hint="pip install 'vidrobust[report]', or use --format md",
         ) from None
     frame = pandas.DataFrame([_cells(row) for row in rows], columns=_headings())
-    alignment = "lll" + "r" * (len(_headings()) - 3)
+    alignment = "llll" + "r" * (len(_headings()) - 4)
     return str(frame.to_latex(index=False, escape=True, column_format=alignment))
 
 
 def _csv(rows: Sequence[Row]) -> str:
     buffer = io.StringIO()
-    plain = ["run", "model", "defence", "source", "attack", "goal", "budget", "videos", "attacked"]
+    plain = ["run", "model", "defence", "source", "attack", "goal", "budget", "constraint"]
+    plain += ["videos", "attacked"]
     names = [name for metric in METRICS for name, _ in _spread(metric, None)]
     writer = csv.DictWriter(buffer, [*plain, *names], lineterminator="\n")
     writer.writeheader()
@@ -269,6 +284,16 @@ def _spread(metric: Metric, estimate: Estimate | None) -> Iterator[tuple[str, fl
     """Value, low and high end under their column names."""
     for field, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
         yield metric.name + suffix, getattr(estimate, field, None)
+
+
+def _constraint(value: object) -> str:
+    """`linf 8/255`, or `linf 8/255 & frames 4` where several hold together."""
+    if isinstance(value, list):
+        return " & ".join(map(_constraint, value))
+    if not isinstance(value, Mapping):
+        return ""
+    settings = [str(setting) for key, setting in value.items() if key != "use"]
+    return " ".join([str(value.get("use", "?")), *settings])
 
 
 def _used(config: Mapping[str, Any], table: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vidrobust.bench.plan import Plan, config_digest
+from vidrobust.bench.manifest import fingerprints
+from vidrobust.bench.plan import IRRELEVANT, Plan, config_digest
 from vidrobust.bench.resolve import resolve
 from vidrobust.bench.schema import RunManifest
 from vidrobust.errors import ConfigError, VidrobustError
@@ -26,8 +27,15 @@ def require_same_config(manifest: RunManifest, plan: Plan, host: PluginHost, whe
         where: The run folder, for the message.
 
     Raises:
-        ConfigError: Names the first key that differs.
+        ConfigError: Names the first key that differs, or the first whose file has changed since.
     """
+    before = manifest.get("files", {})
+    for key, digest in fingerprints(plan).items():
+        if before.get(key, digest) != digest:
+            raise ConfigError(
+                f"{where} was made with another file: that of {key} has changed since",
+                hint="give the old file, or another --out",
+            )
     wanted = config_digest(plan)
     if manifest["config_sha256"] == wanted:
         return
@@ -48,8 +56,9 @@ def _difference(manifest: RunManifest, plan: Plan) -> str:
             if before == after:
                 continue
             return f"{table} was {before!r} and is now {after!r}; {_ADVICE}"
-        for key in sorted(set(before) | set(after)):
-            if before.get(key) != after.get(key):
+        for key in sorted(set(before) | set(after), key=lambda key: (key != "use", key)):
+            idle = table == "run" and key in IRRELEVANT
+            if before.get(key) != after.get(key) and not idle:
                 return (
                     f"{table}.{key} was {before.get(key)!r} and is now {after.get(key)!r}; "
                     f"{_ADVICE}"

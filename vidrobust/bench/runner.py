@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vidrobust.bench.calibrate import calibrate
 from vidrobust.bench.executors import Crew, Executor, Local
-from vidrobust.bench.limit import evenly
+from vidrobust.bench.limit import spread
 from vidrobust.bench.manifest import fresh_manifest, open_session
 from vidrobust.bench.plan import Plan, config_digest, require_access
 from vidrobust.bench.record import LOCK, RunFolder
@@ -100,7 +100,7 @@ class Runner:
         require_access(self.plan, threat.access)
         self._earlier()  # before anything heavy is built
         classifier = self.plan.victim()
-        videos = self._videos(classifier)
+        videos = self._with_a_way(self._videos(classifier), threat, classifier)
         threat.require_targets([video.key for video in videos], classifier.spec.classes)
         with self.folder.locked():
             try:
@@ -160,7 +160,7 @@ class Runner:
         videos = list(source.videos(classifier.spec))
         if not videos:
             raise VideoError(f"source {self.plan.source.name!r} has no video")
-        videos = evenly(videos, self.plan.run.limit)
+        videos = spread(videos, self.plan.run.limit)
         keys = [video.key for video in videos]
         if twice := next((key for key in keys if keys.count(key) > 1), None):
             raise ConfigError(f"source {self.plan.source.name!r} gives key {twice!r} twice")
@@ -168,6 +168,32 @@ class Runner:
             if video.label is not None:
                 resolve_class(video.label, classifier.spec.classes, f"label of {video.key!r}")
         return videos
+
+    def _with_a_way(
+        self, videos: list[Video], threat: ThreatModel, classifier: Classifier
+    ) -> list[Video]:
+        """Without those that are of the target class already."""
+        target = threat.common_target(classifier.spec.classes)
+        if target is None:
+            return videos
+        name = classifier.spec.classes[target]
+        left = [
+            video
+            for video in videos
+            if video.label is None
+            or resolve_class(video.label, classifier.spec.classes, "label") != target
+        ]
+        if not left:
+            raise ConfigError(
+                f"threat.target: every video is of the target class {name!r} already",
+                hint="choose another target, or target = 'random'",
+            )
+        if len(left) < len(videos):
+            self.observer.warned(
+                f"{len(videos) - len(left)} of {len(videos)} videos are left out: "
+                f"they are of the target class {name!r}"
+            )
+        return left
 
     def _batch_size(self, classifier: Classifier, earlier: RunManifest | None) -> int:
         if self.plan.run.max_batch is not None:

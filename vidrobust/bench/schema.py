@@ -100,6 +100,8 @@ class RunManifest(TypedDict):
     """The resolved config: what TOML, options and defaults came to."""
     config_sha256: str
     """Of everything in the config that can change a record (so not `run.out`, window, batch)."""
+    files: NotRequired[dict[str, str]]
+    """SHA-256 of each file that victim and attack name, such as weights, by its key."""
     components: dict[str, dict[str, str]]
     """Per slot: name, plugin, dist, version."""
     classes: list[str]

@@ -175,12 +175,15 @@ def save_verification(folder: RunFolder, rows: Sequence[VerifyRow]) -> dict[str,
 
 
 def load_verification(folder: RunFolder) -> dict[str, Any] | None:
-    """What `vidrobust verify` found in a run; None where nobody asked."""
+    """What `vidrobust verify` found in a run; None where nobody asked, or the run has fooled the
+    model on other videos since.
+    """
     path = folder.path / KEPT
     if not path.exists():
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    successes = {record["key"] for record in folder.records() if record["status"] == "success"}
+    return found if {row["key"] for row in found["videos"]} == successes else None
 
 
 def goal_of(record: VideoRecord) -> Goal:

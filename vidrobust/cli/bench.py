@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vidrobust.cli.executor import executor_options, make_executor
+from vidrobust.cli.interrupt import import_libraries
 from vidrobust.cli.output import HELP, App, json_option, pass_app
 from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
 
@@ -55,6 +56,7 @@ def bench(
 
         vidrobust bench ucf6 --plan
     """
+    import_libraries()
     from vidrobust.bench.suite import load_suite
 
     app.quiet = quiet

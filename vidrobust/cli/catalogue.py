@@ -32,8 +32,8 @@ CONSTRAINTS = "constraints"
 def list_command(app: App, kind: Kind | None, *, as_json: bool) -> None:
     """List what can be named by `use` or by an option.
 
-    KIND is one of attacks, estimators, reducers, features, models, sources, threat-models; all are
-    listed without it. `vidrobust show NAME` tells more about one.
+    KIND is one of attacks, refiners, estimators, reducers, features, models, defences, sources,
+    threat-models; all are listed without it. `vidrobust show NAME` tells more about one.
     """
     provided = [p for k in ([kind] if kind else KINDS) for p in app.host.entries(k)]
     _warn_of_broken(app)

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 def compare(app: App, base: Path, others: tuple[Path, ...], *, as_json: bool) -> None:
     """Compare runs with a first one on the clips that both attacked.
 
-    Fooling rates by McNemar's exact test, queries (failures at the budget) and MAP (clips fooled by
-    both) by Wilcoxon's signed-rank test; with several runs, p-values after Holm's correction.
+    Fooling rates by McNemar's exact test, queries to success (failures at the budget), queries
+    spent and MAP (clips fooled by both) by Wilcoxon's signed-rank test; with several runs, p-values
+    after Holm's correction.
     """
     from vidrobust.bench.record import RunFolder
     from vidrobust.bench.report import read_rows
@@ -42,6 +43,9 @@ def compare(app: App, base: Path, others: tuple[Path, ...], *, as_json: bool) ->
         ]
     )
     named = [(row.run, result) for row, result in zip(rows[1:], results, strict=True)]
+    for row in rows[1:]:
+        if row.rules != rows[0].rules:
+            app.say(f"{row.run} had other rules: {row.rules}, and {rows[0].run} {rows[0].rules}")
     if as_json:
         app.json([_plain(rows[0].run, name, result) for name, result in named])
         return
@@ -72,10 +76,12 @@ def _table(base: str, results: list[tuple[str, Comparison]]) -> Table:
         "this one\nonly",
         "first\nonly",
         "FR\np",
-        "queries\ndifference",
-        "queries\np",
+        "to success\ndifference",
+        "\np",
+        "spent\ndifference",
+        "\np",
         "MAP\ndifference",
-        "MAP\np",
+        "\np",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, c in results:
@@ -87,6 +93,7 @@ def _table(base: str, results: list[tuple[str, Comparison]]) -> Table:
             str(c.only_base),
             _p(c.success_p_adjusted),
             *_cells(c.queries, 0),
+            *_cells(c.spent, 0),
             *_cells(c.mean_abs_255, 2),
         )
     return table

@@ -85,14 +85,14 @@ def _clips(classifier: Classifier, source: Built | None) -> tuple[Tensor, list[i
     """A few clips spread over the source, or noise without one; and their labels."""
     import torch
 
-    from vidrobust.bench.limit import evenly
+    from vidrobust.bench.limit import spread
 
     spec = classifier.spec
     if source is None:
         rng = torch.Generator().manual_seed(0)
         return torch.rand((CLIPS, *spec.shape), generator=rng), []
     videos = list(source.build().videos(spec))
-    chosen = evenly(videos, CLIPS)
+    chosen = spread(videos, CLIPS)
     return torch.stack([video.load() for video in chosen]), [video.label for video in chosen]
 
 

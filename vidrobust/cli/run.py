@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidrobust.cli.executor import executor_options, make_executor
+from vidrobust.cli.interrupt import import_libraries
 from vidrobust.cli.output import HELP, App, json_option, pass_app
 from vidrobust.errors import EXIT_OK, EXIT_SOME_VIDEOS_FAILED
 
@@ -98,6 +99,7 @@ def run(
 
         vidrobust run --attack pgd-nes --reducer random --set attack.samples=30
     """
+    import_libraries()
     from vidrobust.bench.config import load_config, resolve
     from vidrobust.bench.record import RunFolder
     from vidrobust.bench.runner import default_folder
@@ -112,22 +114,22 @@ def run(
     overrides: list[str | tuple[str, object]] = [
         (SLOTS[name], _value(name, value)) for name, value in options.items() if value is not None
     ]
-    overrides += [("defence.use", name) for name in defence if len(defence) == 1]
     base = None if config else _base(options["out"] if resume else None)
     if options["epsilon"] and isinstance(_constraint(load_config(config, base=base)), list):
         raise ConfigError(
             "--epsilon sets one L-infinity radius, but the config joins several constraints",
             hint="set them all: --set threat.constraint='[{use = \"linf\", epsilon = 0.05}, ...]'",
         )
-    merged = load_config(config, [*overrides, *sets], base=base)
-    if len(defence) > 1:
-        merged["defence"] = [{"use": name} for name in defence]
-    plan = resolve(merged, app.host)
+    if defence:
+        overrides.append(("defence", _defences(load_config(config, base=base), defence)))
+    plan = resolve(load_config(config, [*overrides, *sets], base=base), app.host)
     if resume and plan.run.out is None:
         raise ConfigError(
             "--resume needs the run folder", hint="add --out DIR, or run.out in the config"
         )
     folder = RunFolder(Path(plan.run.out) if plan.run.out else default_folder(plan))
+    if resume and config is None:
+        folder.manifest()  # without a config file the folder alone says what to go on with
     records = _attack(app, plan, folder, chosen, resume=resume)
     _show(app, folder, as_json=as_json)
     failed = any(record["status"] == "error" for record in records)
@@ -171,6 +173,15 @@ def _base(out: str | int | None) -> Mapping[str, Any]:
     if out is not None and (folder := RunFolder(Path(str(out)))).manifest_path.exists():
         return folder.manifest()["config"]
     return DEFAULT
+
+
+def _defences(config: Mapping[str, Any], names: tuple[str, ...]) -> object:
+    """The tables of the named defences; those that the config has keep their settings."""
+    from vidrobust.bench.report import defence_tables
+
+    known = {str(table.get("use")): dict(table) for table in defence_tables(config)}
+    tables = [known.get(name, {"use": name}) for name in names]
+    return tables if len(tables) > 1 else tables[0]
 
 
 def _value(name: str, value: str | int) -> object:

@@ -76,17 +76,25 @@ def _rebuild(
 
 
 def _table(rows: list[VerifyRow], summary: VerifySummary) -> Table:
+    from rich import box
     from rich.table import Table
 
     from vidrobust.bench.verify import FORMS
 
     judged = summary["judged"]
-    table = Table(title="still fooling the model", show_footer=True)
-    table.add_column("video", footer=f"{judged} of {summary['successes']} judged")
+    table = Table(
+        title="still fooling the model",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_footer=True,
+    )
+    table.add_column("video", footer=f"{judged} of {summary['successes']} judged", overflow="fold")
     for form in FORMS:
-        table.add_column(form, footer=f"{summary['fooling'][form]}/{judged}", justify="center")
+        found = f"{summary['fooling'][form]}/{judged}"
+        table.add_column(form.replace("-", "\n", 1), footer=found, justify="center", no_wrap=True)
     allowed = summary["within_constraint"]
-    table.add_column("linf", footer=f"{summary['distances_match']}/{judged} as recorded")
+    table.add_column("linf", footer=f"{summary['distances_match']}/{judged} as recorded", width=9)
     table.add_column("allowed", footer=f"{allowed}/{judged}", justify="center")
     for row in rows:
         if row["error"] is not None:

@@ -60,7 +60,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("success_rate", "FR", "%", "fooling rate: attacked clips that fool the model"),
     Metric("queries_mean_successful", "QN hit", "queries", "queries to success, successes only"),
     Metric("queries_mean_spent", "QN spent", "queries", "queries as spent, all attacked clips"),
-    Metric("queries_mean_capped", "QN capped", "queries", "queries, failures at the budget"),
+    Metric("queries_mean_capped", "QN capped", "queries", "to success, failures at the budget"),
     Metric("mean_abs_255_successful", "MAP hit", "of 255", "mean absolute change, successes only"),
     Metric("mean_abs_255_all", "MAP all", "of 255", "mean absolute change, all attacked clips"),
     Metric("seconds_mean", "time", "s", "seconds per attacked clip"),
@@ -119,11 +119,13 @@ def rate(successes: int, trials: int) -> Estimate:
 
 
 def mean(values: Sequence[float], *, seed: int = 0) -> Estimate:
-    """A mean with its percentile bootstrap interval; the same for the same values and seed."""
+    """A mean with its percentile bootstrap interval; the same for the same values and seed, in
+    whatever order the values come.
+    """
     import numpy as np
     from scipy.stats import bootstrap
 
-    data = np.asarray(values, dtype=np.float64)
+    data = np.sort(np.asarray(values, dtype=np.float64))
     if not len(data):
         return Estimate(None, None, None, 0)
     if len(data) == 1:

@@ -49,7 +49,8 @@ class Comparison:
         neither: By none.
         success_p_value: McNemar's exact test.
         success_p_adjusted: The same after Holm's correction.
-        queries: Difference of queries, failures at the budget.
+        queries: Difference of queries to success, failures at the budget.
+        spent: Difference of queries as spent, those of a refinement included.
         mean_abs_255: Difference of MAP, over clips fooled by both.
     """
 
@@ -60,6 +61,7 @@ class Comparison:
     neither: int
     success_p_value: float
     queries: Difference
+    spent: Difference
     mean_abs_255: Difference
     success_p_adjusted: float | None = None
 
@@ -96,6 +98,7 @@ def compare(
         queries=_difference(
             [_capped(b, budgets[1]) - _capped(a, budgets[0]) for a, b in pairs],
         ),
+        spent=_difference([float(b["queries"] - a["queries"]) for a, b in pairs]),
         mean_abs_255=_difference([_map(b) - _map(a) for a, b in hits]),
     )
 
@@ -108,15 +111,17 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """
     success = _holm([c.success_p_value for c in comparisons])
     queries = _holm([c.queries.p_value for c in comparisons])
+    spent = _holm([c.spent.p_value for c in comparisons])
     change = _holm([c.mean_abs_255.p_value for c in comparisons])
     return [
         replace(
             c,
             success_p_adjusted=s,
             queries=replace(c.queries, p_adjusted=q),
+            spent=replace(c.spent, p_adjusted=n),
             mean_abs_255=replace(c.mean_abs_255, p_adjusted=m),
         )
-        for c, s, q, m in zip(comparisons, success, queries, change, strict=True)
+        for c, s, q, n, m in zip(comparisons, success, queries, spent, change, strict=True)
     ]
 
 

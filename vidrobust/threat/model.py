@@ -57,6 +57,11 @@ class ThreatModel:
                 f"threat.targets: the goal is {self.goal}, the target {self.target!r}",
                 hint="set threat.goal = 'targeted' and leave threat.target out",
             )
+        if self.goal == "untargeted" and self.target != "random":
+            raise ConfigError(
+                f"threat.target = {self.target!r}, but the goal is untargeted",
+                hint="set threat.goal = 'targeted', or leave threat.target out",
+            )
         if self.queries < 1:
             raise ConfigError(f"threat.queries: expected at least 1, got {self.queries}")
         if self.top_k < 1:
@@ -77,6 +82,17 @@ class ThreatModel:
     def needs_scores_for_target(self) -> bool:
         """Whether choosing the target reads the clean clip's scores."""
         return self.goal == "targeted" and self.target in ("least-likely", "third")
+
+    def common_target(self, classes: tuple[str, ...]) -> int | None:
+        """The class that every video is to get; None where videos have targets of their own.
+
+        Raises:
+            ConfigError: If it is no class of the model.
+        """
+        own = self.target == "random" or self.needs_scores_for_target
+        if self.goal == "untargeted" or own:
+            return None
+        return resolve_class(self.target, classes, "threat.target")
 
     def require_targets(self, keys: Iterable[str], classes: tuple[str, ...]) -> None:
         """Check before a run that the file of targets names a class of the model for every video.

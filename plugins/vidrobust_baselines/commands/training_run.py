@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from vidrobust.bench.limit import evenly
+from vidrobust.bench.limit import spread
 from vidrobust.bench.params import parameters
 from vidrobust.bench.plan import Plan, require_access
 from vidrobust.bench.training import TrainingState, train_keywords
@@ -201,4 +201,4 @@ def _spread(videos: list[Video], plan: Plan) -> list[Video]:
     """As many videos as `run.limit` asks for, spread over the list."""
     if not videos:
         raise VideoError(f"source {plan.source.name!r} has no video")
-    return evenly(videos, plan.run.limit)
+    return spread(videos, plan.run.limit)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vidrobust.bench.limit import evenly
+from vidrobust.bench.limit import spread
 from vidrobust.bench.plan import RunOptions
 from vidrobust.errors import ConfigError, VideoError
 from vidrobust.protocols import Classifier, Source
@@ -42,7 +42,7 @@ class Clips:
         videos = list(source.videos(classifier.spec))
         if not videos:
             raise VideoError("the source has no video")
-        found = cls(evenly(videos, options.limit), classifier.spec, classifier.device)
+        found = cls(spread(videos, options.limit), classifier.spec, classifier.device)
         found.labels(range(len(found)))
         return found
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from vidrobust.bench.limit import evenly
+from vidrobust.bench.limit import spread
 from vidrobust.bench.plan import Plan, defended
 from vidrobust.bench.record import RunFolder
 from vidrobust.errors import ConfigError, VideoError
@@ -116,7 +116,7 @@ def _told(scores: Sequence[float], threshold: float) -> dict[str, Any]:
 def _clean(
     plan: Plan, classifier: Classifier, detector: Detector, say: Callable[[str], None]
 ) -> list[float]:
-    videos = evenly(list(plan.source.build().videos(classifier.spec)), plan.run.limit)
+    videos = spread(list(plan.source.build().videos(classifier.spec)), plan.run.limit)
     if not videos:
         raise VideoError(f"source {plan.source.name!r} has no video")
     scores: list[float] = []

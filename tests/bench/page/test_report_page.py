@@ -61,12 +61,17 @@ def test_what_verify_found_is_on_the_page(runs, tmp_path):
     before = context([folder], clips=0, progress=lambda text: None)
     assert before["delivered"] is None
     fooling = {form: 0 for form in FORMS} | {"float": 1}
-    (folder / "verify.json").write_text(json.dumps({"summary": {"fooling": fooling}}))
+    keys = [r["key"] for r in RunFolder(folder).records() if r["status"] == "success"]
+    verified = {"summary": {"fooling": fooling}, "videos": [{"key": key} for key in keys]}
+    (folder / "verify.json").write_text(json.dumps(verified))
     found = context([folder], clips=0, progress=lambda text: None)
     attacked = found["rows"][0].summary.attacked
     [line] = found["delivered"]["lines"]
     assert line["shares"][0] == f"{100 / attacked:.0f}"
     assert set(line["shares"][1:]) == {"0"}
+    verified["videos"].pop()  # the run fooled the model on one more video since
+    (folder / "verify.json").write_text(json.dumps(verified))
+    assert context([folder], clips=0, progress=lambda text: None)["delivered"] is None
 
 
 def test_the_paper_is_beside_a_run_it_has_a_row_for(runs, tmp_path):

@@ -186,6 +186,7 @@ def _facts(run: RunFolder) -> list[tuple[str, str]]:
         ("defence", "; ".join(_table_text(table) for table in defence_tables(config))),
         ("source", _table_text(config.get("source", {}))),
         ("attack", _table_text(config.get("attack", {}))),
+        ("refinement", _table_text(config.get("refine", {}))),
         ("started", str(manifest.get("started", ""))),
         ("finished", str(manifest.get("finished") or "not finished")),
     ]
