@@ -173,6 +173,10 @@ class Runner:
         self, videos: list[Video], threat: ThreatModel, classifier: Classifier
     ) -> list[Video]:
         """Without those that are of the target class already."""
+        if threat.goal == "untargeted" and threat.target != "random":
+            self.observer.warned(
+                f"threat.target = {threat.target!r} changes nothing: the goal is untargeted"
+            )
         target = threat.common_target(classifier.spec.classes)
         if target is None:
             return videos

@@ -57,11 +57,6 @@ class ThreatModel:
                 f"threat.targets: the goal is {self.goal}, the target {self.target!r}",
                 hint="set threat.goal = 'targeted' and leave threat.target out",
             )
-        if self.goal == "untargeted" and self.target != "random":
-            raise ConfigError(
-                f"threat.target = {self.target!r}, but the goal is untargeted",
-                hint="set threat.goal = 'targeted', or leave threat.target out",
-            )
         if self.queries < 1:
             raise ConfigError(f"threat.queries: expected at least 1, got {self.queries}")
         if self.top_k < 1:
