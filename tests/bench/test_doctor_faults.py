@@ -164,6 +164,15 @@ def test_pixels_rounded_to_8_bit_are_found(clips):
     assert "moves no score of 12 of 12" in found["detail"]
 
 
+def test_saturated_scores_are_found(clips):
+    model = Matching(answer=lambda scores: torch.softmax(scores.double().log() * 4, dim=1))
+
+    found = check_resolution(model, clips, model(clips))
+
+    assert found["status"] == "warn"
+    assert "log-margin" in found["hint"]
+
+
 def test_a_class_list_in_another_order_is_found(clips):
     scores = Matching(answer=lambda s: s.roll(1, dims=1))(clips)
 

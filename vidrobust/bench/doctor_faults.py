@@ -25,6 +25,9 @@ VISIBLE = 0.02
 NOTHING = 1e-4
 """Logarithms of scores that move by less do not move: it is rounding."""
 
+FAINT = 1e-9
+"""A movement of scores that estimators cannot follow: float32 answers have hardly more digits."""
+
 _RANGES: Mapping[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "divided by 255": (lambda x: x / 255, "'0-1'; it is scaled twice"),
     "times 255": (lambda x: x * 255, "'0-255'"),
@@ -148,6 +151,12 @@ def check_resolution(classifier: Classifier, clips: Tensor, scores: Tensor) -> F
     if still > len(clips) / 2:
         detail = f"noise of {PROBE:g} moves no score of {still} of {len(clips)} clips"
         return finding("resolution", "warn", detail, f"8-bit input or saturated scores: {hint}")
+    if faint := int((moved < FAINT).sum()):
+        detail = (
+            f"noise of {PROBE:g} moves the scores of {faint} of {len(clips)} clips by < {FAINT:g}"
+        )
+        way = "attacks that follow scores need log-odds there: attack.objective = 'log-margin'"
+        return finding("resolution", "warn", detail, f"saturated scores: {way}")
     return finding("resolution", "ok", detail)
 
 
