@@ -164,7 +164,7 @@ def test_the_disk_of_a_folder_that_is_yet_to_be_made_is_that_of_its_parent(host,
 
 def test_a_healthy_model_passes_every_check(monkeypatch):
     monkeypatch.setattr(doctor_model, "SPEED_SIZES", (1, 2))
-    victim = LinearVictim(scale=30)
+    victim = LinearVictim(scale=3)
     clips = torch.stack([victim.clip(seed) for seed in range(6)])
     labels = [victim.label(clip) for clip in clips]
 
