@@ -69,44 +69,32 @@ def _table(base: str, results: list[tuple[str, Comparison]]) -> Table:
         pad_edge=False,
         show_edge=False,
     )
-    table.add_column("run", overflow="fold")
-    for heading in (
-        "clips",
-        "fooled by\nboth",
-        "this one\nonly",
-        "first\nonly",
-        "FR\np",
-        "to success\ndifference",
-        "\np",
-        "spent\ndifference",
-        "\np",
-        "MAP\ndifference",
-        "\np",
-    ):
+    table.add_column("run", overflow="fold", min_width=12)
+    headings = ("clips", "fooled: both,\nthis, first", "FR\np")
+    for heading in (*headings, "queries to\nsuccess", "queries\nspent", "MAP\n"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, c in results:
         table.add_row(
             name,
             str(c.clips),
-            str(c.both),
-            str(c.only_other),
-            str(c.only_base),
+            f"{c.both}, +{c.only_other}, +{c.only_base}",
             _p(c.success_p_adjusted),
-            *_cells(c.queries, 0),
-            *_cells(c.spent, 0),
-            *_cells(c.mean_abs_255, 2),
+            _cell(c.queries, 0),
+            _cell(c.spent, 0),
+            _cell(c.mean_abs_255, 2),
         )
     return table
 
 
-def _cells(difference: Difference, digits: int) -> tuple[str, str]:
+def _cell(difference: Difference, digits: int) -> str:
+    """A difference, its interval and its p-value, one below the other."""
     estimate = difference.mean
     if estimate.value is None:
-        return "-", "-"
-    text = f"{estimate.value:+.{digits}f}"
+        return "-"
+    lines = [f"{estimate.value:+.{digits}f}"]
     if estimate.low is not None and estimate.high is not None:
-        text += f"\n{estimate.low:+.{digits}f}..{estimate.high:+.{digits}f}"
-    return text, _p(difference.p_adjusted)
+        lines.append(f"{estimate.low:+.{digits}f}..{estimate.high:+.{digits}f}")
+    return "\n".join([*lines, f"p {_p(difference.p_adjusted)}"])
 
 
 def _p(value: float | None) -> str:
