@@ -83,6 +83,7 @@ def build(settings: Any) -> Any:
     Raises:
         ModelError: If MMAction2 cannot build it.
     """
+    import_mmaction()
     from mmaction.registry import MODELS
     from mmengine.registry import DefaultScope
 
