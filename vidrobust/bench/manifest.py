@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import uuid
@@ -47,10 +48,16 @@ def fingerprints(plan: Plan) -> dict[str, str]:
             continue
         for name, value in built.kwargs.items():
             if isinstance(value, str | Path) and (file := _file(str(value))) is not None:
-                with file.open("rb") as stream:
-                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                found[f"{built.path}.{name}"] = digest
+                seen = file.stat()
+                found[f"{built.path}.{name}"] = _digest(file, seen.st_size, seen.st_mtime_ns)
     return found
+
+
+@functools.lru_cache
+def _digest(file: Path, size: int, changed: int) -> str:
+    """Read again only if size or time of change differ: the runs of a suite share their weights."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _file(text: str) -> Path | None:
