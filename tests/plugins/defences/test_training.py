@@ -248,8 +248,15 @@ def call(*arguments: str) -> int:
 
 
 def test_weights_that_ship_are_named_for_what_they_are():
-    for kind, found in [(p.stem.split("-c3d")[0], p) for p in SHIPPED.glob("*.safetensors")]:
-        assert find("c3d-ucf6", kind) == found
-        assert found.stat().st_size < 3_000_000
-        assert read(found, kind)[1].kind == kind
-    assert find("c3d-ucf6", "pgd-at").exists()
+    shipped = set(SHIPPED.glob("*.safetensors"))
+    found = {
+        find(f"{network}-ucf6", kind): (network, kind)
+        for network in ("c3d", "tsm")
+        for kind in ("pgd-at", "oud")
+    }
+    assert set(found) == shipped
+    for path, (network, kind) in found.items():
+        card = read(path, kind)[1]
+        assert path.stat().st_size < 3_000_000
+        assert (card.kind, card.config["model"]["use"]) == (kind, f"zoo/{network}")
+        assert not Path(card.config["source"]["root"]).is_absolute()
