@@ -50,7 +50,7 @@ class VideoError(VidrobustError):
 
 
 class ModelError(VidrobustError):
-    """The threat model could not be built or answered something impossible."""
+    """The victim could not be built or answered something impossible."""
 
     exit_code = 5
 

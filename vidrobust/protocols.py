@@ -25,7 +25,7 @@ Measure: TypeAlias = Literal["mean-abs", "constraint"]
 
 @runtime_checkable
 class Classifier(Protocol):
-    """The victim: a threat model's network behind one door."""
+    """The victim: a network behind one door."""
 
     @property
     def spec(self) -> ClipSpec:
@@ -44,7 +44,7 @@ class Classifier(Protocol):
 
 @runtime_checkable
 class Defence(Protocol):
-    """Protects a threat model: changes what it sees, retrains it, or watches its queries."""
+    """Protects a victim: changes what it sees, retrains it, or watches its queries."""
 
     def wrap(self, classifier: Classifier) -> Classifier:
         """The defended model, with the same classes; a `Guarded` one where it may refuse.
