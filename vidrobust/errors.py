@@ -7,10 +7,22 @@ its traceback.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 EXIT_OK = 0
 EXIT_SOME_VIDEOS_FAILED = 1
 EXIT_BELOW_THRESHOLD = 8
 EXIT_INTERRUPTED = 130
+
+
+def raised_at(error: BaseException) -> str:
+    """Where an error came from, for messages about foreign code: `forward (network.py:12)`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "nowhere"
+    last = frames[-1]
+    return f"{last.name} ({Path(last.filename).name}:{last.lineno})"
 
 
 class VidrobustError(Exception):

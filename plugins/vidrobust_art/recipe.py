@@ -19,7 +19,6 @@ from torch import Tensor
 from vidrobust.art import ClipEstimator, View
 from vidrobust.art.views import from_clips
 from vidrobust.attacks.threaded import Ask, Blocking, blocking
-from vidrobust.errors import ConfigError
 from vidrobust.protocols import Task
 from vidrobust.threat import linf_radius
 from vidrobust.types import Access, Response, Targeted
@@ -164,21 +163,6 @@ def _generate(
     """Let ART attack, with its divisions by an empty norm kept quiet."""
     with np.errstate(all="ignore"):
         attack.generate(x=x, y=y, **arguments)
-
-
-def epsilon_of(name: str, task: Task) -> float:
-    """The L-infinity radius of a task.
-
-    Raises:
-        ConfigError: If the constraint sets none.
-    """
-    epsilon = linf_radius(task.constraint)
-    if epsilon is None:
-        raise ConfigError(
-            f"{name} needs an L-infinity constraint, the threat model has none",
-            hint="use constraint = { use = 'linf', epsilon = 0.05 }, alone or joined by others",
-        )
-    return epsilon
 
 
 def norm_of(task: Task) -> float:

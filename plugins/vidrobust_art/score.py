@@ -14,8 +14,9 @@ from vidrobust.art import ClipEstimator
 from vidrobust.attacks.threaded import Blocking
 from vidrobust.errors import ConfigError
 from vidrobust.protocols import Task
+from vidrobust.threat import required_linf_radius
 from vidrobust.types import Targeted
-from vidrobust_art.recipe import by_scores, epsilon_of
+from vidrobust_art.recipe import by_scores
 
 Loss: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 
@@ -43,7 +44,7 @@ def art_square(
         attack = SquareAttack(
             estimator,
             norm=np.inf,
-            eps=epsilon_of("art-square", task),
+            eps=required_linf_radius(task.constraint, "art-square"),
             p_init=p_init,
             max_iter=iterations,
             nb_restarts=restarts,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from vidrobust.errors import ConfigError, ModelError
+from vidrobust.errors import ConfigError, ModelError, raised_at
 from vidrobust.types import ClipSpec
 
 Layout: TypeAlias = Literal["ntchw", "ncthw", "nthwc"]
@@ -166,7 +164,7 @@ class TorchClassifier:
                 raise
             raise ModelError(
                 f"the module failed on an input of shape {tuple(prepared.shape)} "
-                f"({self._layout}): {_first_line(error)} ({_where(error)})",
+                f"({self._layout}): {_first_line(error)} in {raised_at(error)}",
                 hint="check layout, frames, height and width, or the line named above",
             ) from error
 
@@ -213,7 +211,7 @@ def find_device(name: str) -> torch.device:
         ) from error
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has all three
         raise ModelError(
             f"device {name!r} is not available: {_first_line(error)}", hint="use device = 'auto'"
         ) from error
@@ -238,12 +236,6 @@ def _channels(values: Sequence[float], name: str, default: float) -> list[float]
         raise ConfigError(f"{name}: expected three numbers (or one for all), got {list(values)}")
     numbers = [float(v) for v in values] or [default]
     return numbers * 3 if len(numbers) == 1 else numbers
-
-
-def _where(error: Exception) -> str:
-    """File and line of the frame that raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
 
 
 def _first_line(error: Exception) -> str:

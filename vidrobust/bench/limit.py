@@ -24,6 +24,7 @@ def spread(videos: Sequence[Video], count: int | None) -> list[Video]:
     """`count` of a source's videos in their order, spread evenly over its classes: a source that
     gives its classes in turn is treated as one that gives class after class.
     """
-    classes = list(dict.fromkeys(video.label for video in videos))  # in the order of their first
-    by_class = sorted(range(len(videos)), key=lambda place: classes.index(videos[place].label))
+    labels = dict.fromkeys(video.label for video in videos)  # in the order of their first videos
+    rank = {label: place for place, label in enumerate(labels)}
+    by_class = sorted(range(len(videos)), key=lambda place: rank[videos[place].label])
     return [videos[place] for place in sorted(evenly(by_class, count))]

@@ -28,6 +28,9 @@ WIDE = 100
 SHOWN = tuple(metric for metric in METRICS if metric.name != "clean_accuracy")
 """The metrics of a line; clean accuracy is in the data and in the table of a single run."""
 
+WORDS = ("run", "model", "attack", "rules")
+"""The columns of words in a Markdown or LaTeX table; numbers follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -183,8 +186,8 @@ def _one_run(row: Row) -> Table:
 
 
 def _many_runs(rows: Sequence[Row]) -> Table:
-    rules = {row.rules for row in rows}
-    table = _new_table(rules.pop() if len(rules) == 1 else None)
+    alike = len({row.rules for row in rows}) == 1
+    table = _new_table(rows[0].rules if alike else None)
     table.add_column("run\nattack on model", overflow="fold")
     table.add_column("n", justify="right", no_wrap=True)
     for metric in SHOWN:
@@ -193,7 +196,7 @@ def _many_runs(rows: Sequence[Row]) -> Table:
         estimates = [(row.summary.estimate(metric), metric) for metric in SHOWN]
         cells = [f"{number(e.value, m)}\n{_range(e, m)}" for e, m in estimates]
         name = f"{row.run}\n{row.attack} on {row.victim}"
-        if rules:  # they differ, so each run says its own
+        if not alike:
             name += f"\n{row.rules}"
         table.add_row(name, str(row.summary.attacked), *cells)
     return table
@@ -226,8 +229,7 @@ def _range(estimate: Estimate, metric: Metric) -> str:
 
 
 def _headings() -> list[str]:
-    metrics = [f"{m.abbreviation} ({m.unit})" for m in SHOWN]
-    return ["run", "model", "attack", "rules", "n", *metrics]
+    return [*WORDS, "n", *(f"{m.abbreviation} ({m.unit})" for m in SHOWN)]
 
 
 def _cells(row: Row) -> list[str]:
@@ -244,7 +246,7 @@ def _markdown(rows: Sequence[Row]) -> str:
 
     table = Table(box=box.MARKDOWN)
     for column, heading in enumerate(_headings()):
-        table.add_column(heading, justify="left" if column < 4 else "right", no_wrap=True)
+        table.add_column(heading, justify="left" if column < len(WORDS) else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(cell.replace("|", "\\|") for cell in _cells(row)))
     return _printed(table, width=10_000)
@@ -260,7 +262,7 @@ def _latex(rows: Sequence[Row]) -> str:
             hint="pip install 'vidrobust[report]', or use --format md",
         ) from None
     frame = pandas.DataFrame([_cells(row) for row in rows], columns=_headings())
-    alignment = "llll" + "r" * (len(_headings()) - 4)
+    alignment = "l" * len(WORDS) + "r" * (len(_headings()) - len(WORDS))
     return str(frame.to_latex(index=False, escape=True, column_format=alignment))
 
 

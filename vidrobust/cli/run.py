@@ -115,14 +115,15 @@ def run(
         (SLOTS[name], _value(name, value)) for name, value in options.items() if value is not None
     ]
     base = None if config else _base(options["out"] if resume else None)
-    if options["epsilon"] and isinstance(_constraint(load_config(config, base=base)), list):
+    given = load_config(config, base=base)
+    if options["epsilon"] and isinstance(_constraint(given), list):
         raise ConfigError(
             "--epsilon sets one L-infinity radius, but the config joins several constraints",
             hint="set them all: --set threat.constraint='[{use = \"linf\", epsilon = 0.05}, ...]'",
         )
     if defence:
-        overrides.append(("defence", _defences(load_config(config, base=base), defence)))
-    plan = resolve(load_config(config, [*overrides, *sets], base=base), app.host)
+        overrides.append(("defence", _defences(given, defence)))
+    plan = resolve(load_config(None, [*overrides, *sets], base=given), app.host)
     if resume and plan.run.out is None:
         raise ConfigError(
             "--resume needs the run folder", hint="add --out DIR, or run.out in the config"

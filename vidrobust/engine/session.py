@@ -8,7 +8,6 @@ session.answer(oracle.ask(session.query...))
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -19,7 +18,7 @@ from vidrobust.engine.journal import Fingerprint, Journal
 from vidrobust.engine.outcome import Outcome, Status, Subject
 from vidrobust.engine.refusals import with_refusals_filled
 from vidrobust.engine.smallest import Smallest
-from vidrobust.errors import ContractError, VidrobustError
+from vidrobust.errors import ContractError, VidrobustError, raised_at
 from vidrobust.protocols import Attack, Refiner, Task
 from vidrobust.threat.model import ThreatModel
 from vidrobust.types import BARRED, Goal, Queries, Query, Response
@@ -327,9 +326,7 @@ class Session:
         if isinstance(error, VidrobustError):
             self.outcome.error = f"{type(error).__name__}: {error}"
         else:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{last.name} ({last.filename.rsplit('/', 1)[-1]}:{last.lineno})"
-            self.outcome.error = f"{type(error).__name__}: {error} in {place}"
+            self.outcome.error = f"{type(error).__name__}: {error} in {raised_at(error)}"
         self.outcome.exception = error
         self._end("error")
 
