@@ -34,6 +34,10 @@ def metrics() -> str:
         )
     lines += [
         "",
+        "`vidrobust report --fail-under` knows all of them, and one more: `robust_accuracy`, the share of labelled "
+        "clips that are classified correctly and still are after an attack of at most `--at-queries` queries "
+        "(the run's budget by default). It bounds the robust accuracy from above: another attack may fool more.",
+        "",
         "Every number comes with its 95 % interval: Wilson's for rates, the percentile bootstrap (9 999 resamples, "
         "seeded) for means. [Counting](../explanation/counting.md) explains why there are three QNs and two MAPs.",
     ]

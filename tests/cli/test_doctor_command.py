@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from vidrobust.bench import doctor_model
 from vidrobust.cli.main import main
@@ -68,6 +69,58 @@ def test_the_command_examines_a_model_on_real_clips(command, capsys, shared):
     out = capsys.readouterr().out
     assert "batch of 5" in " ".join(out.split())
     assert "clips per second" in out
+
+
+CONFIG = """
+[model]
+use = "torch"
+module = "means.py:Means"
+classes = 3
+
+[[defence]]
+use = "bit-depth"
+bits = 2
+
+[source]
+use = "folder"
+path = "{folder}"
+
+[attack]
+use = "square"
+"""
+
+
+def test_the_command_examines_what_a_config_file_attacks(command, capsys, shared):
+    Path("assess.toml").write_text(CONFIG.format(folder=shared / "data" / "clips"))
+
+    command("assess.toml")
+
+    out = " ".join(capsys.readouterr().out.split())
+    assert "batch of 5" in out
+    assert "clips per second" in out
+
+
+def test_the_defences_of_a_config_file_stand_before_the_model(command, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        doctor_model, "examine_model", lambda model, clips, labels: seen.append(model) or []
+    )
+    Path("assess.toml").write_text(CONFIG.partition("[source]")[0])
+
+    command("assess.toml", "--set", "defence.0.bits=1")
+
+    model, shades = seen[0], torch.tensor([0.0, 0.3, 0.7, 1.0])
+    clips = torch.zeros((4, *model.spec.shape))
+    clips[:, :, 0] = shades.view(4, 1, 1, 1)
+    first, second, third, fourth = model(clips)
+    assert torch.equal(first, second)
+    assert torch.equal(third, fourth)
+    assert not torch.equal(second, third)
+
+
+def test_a_config_file_that_is_not_there_is_named(command, capsys):
+    assert command("missing.toml") == 2
+    assert "missing.toml does not exist" in capsys.readouterr().err
 
 
 def test_a_failure_makes_the_command_exit_with_1(command, capsys, monkeypatch):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 
 CLIPS = 12
 """Clips of the source that the model is examined with."""
+EXAMINED = ("model", "defence", "source")
+"""The tables of a config that are looked at."""
 STYLES = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}
 
 
 @click.command(context_settings=HELP)
+@click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--model", help="Examine this model too; `vidrobust list models` shows the names.")
 @click.option("--source", help="Examine the model with clips of this source instead of noise.")
 @click.option(
@@ -31,14 +35,23 @@ STYLES = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "bold red"}
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Give a key of the model or the source, such as model.device=cpu. Repeatable.",
+    help="Give a key of what is examined, such as model.device=cpu. Repeatable.",
 )
 @json_option
 @pass_app
 def doctor(
-    app: App, /, model: str | None, source: str | None, overrides: tuple[str, ...], as_json: bool
+    app: App,
+    /,
+    config: Path | None,
+    model: str | None,
+    source: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Examine the installation, and a model on clips of a source.
+
+    CONFIG is a file of `vidrobust run`: its model behind its defences is examined on clips of its
+    source; options win over it.
 
     A model is examined for determinism, dependence on the batch, kind, range and resolution of its
     scores, labels and accuracy on a few clips, swapped colours, wrong value range, axes mixed up,
@@ -46,16 +59,10 @@ def doctor(
     """
     from vidrobust.bench.doctor import examine_installation
 
-    if source and not model:
-        raise click.UsageError("--source gives clips for a model: name one with --model")
-    named = [table for table, name in (("model", model), ("source", source)) if name]
-    for text in overrides:
-        if (table := text.strip().partition(".")[0]) not in named:
-            raise click.UsageError(f"--set {text}: no {table} is examined")
+    tables = _tables(config, model, source, overrides)
     findings = examine_installation(app.host, Path("runs"))
-    if model:
-        app.say(f"examining {model}")
-        findings += _examine(app, model, source, overrides)
+    if "model" in tables:
+        findings += _examine(app, tables)
     if as_json:
         app.json({"findings": findings})
     else:
@@ -63,17 +70,34 @@ def doctor(
     return int(any(found["status"] == "fail" for found in findings))
 
 
-def _examine(app: App, model: str, source: str | None, overrides: tuple[str, ...]) -> list[Finding]:
+def _tables(
+    path: Path | None, model: str | None, source: str | None, overrides: tuple[str, ...]
+) -> dict[str, Any]:
+    """The tables of what is examined: none, or a model with or without source and defences."""
     from vidrobust.bench.config import load_config
+
+    uses = [(f"{t}.use", use) for t, use in (("model", model), ("source", source)) if use]
+    examined = {key: table for key, table in load_config(path, uses).items() if key in EXAMINED}
+    if "source" in examined and "model" not in examined:
+        raise click.UsageError("--source gives clips for a model: name one with --model")
+    for text in overrides:
+        if (table := text.strip().partition(".")[0]) not in examined:
+            raise click.UsageError(f"--set {text}: no {table} is examined")
+    return load_config(None, overrides, base=examined)
+
+
+def _examine(app: App, tables: Mapping[str, Any]) -> list[Finding]:
     from vidrobust.bench.doctor_faults import check_labels
     from vidrobust.bench.doctor_model import examine_model
-    from vidrobust.bench.resolve import resolve_table
+    from vidrobust.bench.plan import defended
+    from vidrobust.bench.resolve import resolve_defences, resolve_table
 
-    uses = [("model.use", model)] + ([("source.use", source)] if source else [])
-    config = load_config(None, [*uses, *overrides])
-    built = resolve_table(config["model"], "model", app.host)
-    videos = resolve_table(config["source"], "source", app.host) if source else None
-    classifier: Classifier = built.build()
+    built = resolve_table(tables["model"], "model", app.host)
+    defences, _ = resolve_defences(tables.get("defence"), app.host)
+    source = tables.get("source")
+    videos = resolve_table(source, "source", app.host) if source else None
+    app.say(f"examining {' behind '.join([built.name, *(d.name for d in defences)])}")
+    classifier = defended(built.build(), defences)
     clips, labels = _clips(classifier, videos)
     classes = classifier.spec.classes
     indices = [classes.index(x) if x in classes else x for x in labels]

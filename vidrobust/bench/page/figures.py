@@ -158,7 +158,7 @@ def _json(figure: Any) -> str:
     figure.update_layout(
         template="none",
         margin={"l": 60, "r": 16, "t": 8, "b": 48},
-        legend={"orientation": "h", "y": 1.08},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02},
         hoverlabel={"namelength": -1},
     )
     plain = json.loads(figure.to_json())
