@@ -11,7 +11,14 @@ from typing import Any, cast
 
 from vidrobust.bench.params import Parameter, members, parameters
 from vidrobust.bench.plan import Built, Conjunction, Plan, RunOptions
-from vidrobust.bench.values import convert, describe, jsonable, suggestion, with_fractions
+from vidrobust.bench.values import (
+    check_keys,
+    convert,
+    describe,
+    jsonable,
+    suggestion,
+    with_fractions,
+)
 from vidrobust.errors import ConfigError, VidrobustError
 from vidrobust.plugin import Kind
 from vidrobust.plugin.manager import PluginHost, Provided
@@ -154,13 +161,8 @@ def _keywords(
     show: str = "",
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Validated keywords of a factory, and the table they came from with defaults filled in."""
-    names = [parameter.name for parameter in known]
-    for key in values:
-        if key not in names:
-            listed = f"`{show}` lists the keys" if show else f"the keys are {', '.join(names)}"
-            raise ConfigError(
-                f"{path}.{key}: there is no such key", hint=suggestion(key, names) or listed
-            )
+    hint = f"`{show}` lists the keys" if show else ""
+    check_keys(values, (parameter.name for parameter in known), path, hint=hint)
     kwargs: dict[str, Any] = {}
     resolved: dict[str, Any] = {}
     for parameter in known:

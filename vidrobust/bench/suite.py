@@ -19,7 +19,7 @@ from typing import Any
 from vidrobust.bench.config import load_config, merge
 from vidrobust.bench.plan import Plan
 from vidrobust.bench.resolve import resolve
-from vidrobust.bench.values import describe, suggestion
+from vidrobust.bench.values import check_keys, describe, suggestion
 from vidrobust.errors import ConfigError
 from vidrobust.plugin.manager import PluginHost
 
@@ -135,10 +135,7 @@ def _check_tables(tables: Mapping[str, Any]) -> None:
             raise ConfigError(f"{name}: there is no such table in a suite", hint=hint)
         if not isinstance(table, Mapping):
             raise ConfigError(f"{name}: expected a table, got {describe(table)}")
-    for key in tables.get("suite", {}):
-        if key not in _SUITE_KEYS:
-            hint = suggestion(key, _SUITE_KEYS) or f"its keys are {', '.join(_SUITE_KEYS)}"
-            raise ConfigError(f"suite.{key}: there is no such key", hint=hint)
+    check_keys(tables.get("suite", {}), _SUITE_KEYS, "suite")
     for axis, single in AXES.items():
         entries = tables.get(axis) or {}
         if not entries:

@@ -8,7 +8,7 @@ from typing import Any
 
 from vidrobust.bench.params import Parameter
 from vidrobust.bench.plan import Plan, config_digest
-from vidrobust.bench.values import convert, suggestion
+from vidrobust.bench.values import check_keys, convert
 from vidrobust.errors import ConfigError
 
 
@@ -88,13 +88,10 @@ def train_keywords(
     Raises:
         ConfigError: If one is unknown, has the wrong type or is out of range.
     """
-    keywords = {}
-    for key, value in options.items():
-        if key not in known:
-            hint = suggestion(key, known) or f"the keys are {', '.join(known)}"
-            raise ConfigError(f"train.{key}: there is no such key", hint=hint)
-        parameter = known[key]
-        keywords[key] = convert(
-            value, parameter.annotation, path=f"train.{key}", expected=parameter.type_text
+    check_keys(options, known, "train")
+    return {
+        key: convert(
+            value, known[key].annotation, path=f"train.{key}", expected=known[key].type_text
         )
-    return keywords
+        for key, value in options.items()
+    }

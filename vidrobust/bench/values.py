@@ -85,6 +85,25 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
 
 
+def check_keys(given: Iterable[str], known: Iterable[str], path: str, *, hint: str = "") -> None:
+    """Refuse a key that is not among the known ones.
+
+    Args:
+        given: Keys of the table.
+        known: Those there are.
+        path: The table, such as `attack.estimator`.
+        hint: Said where no known key is near; all known ones by default.
+
+    Raises:
+        ConfigError: For the first unknown key.
+    """
+    names = list(known)
+    for key in given:
+        if key not in names:
+            near = suggestion(key, names) or hint or f"the keys are {', '.join(names)}"
+            raise ConfigError(f"{path}.{key}: there is no such key", hint=near)
+
+
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(annotation, config=_SETTINGS)
