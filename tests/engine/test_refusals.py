@@ -6,9 +6,13 @@ import math
 
 import pytest
 import torch
+from vidrobust_estimators.nes import NES
 
 from vidrobust.engine import Journal, Session, Subject, drive
+from vidrobust.engine.refusals import with_refusals_filled
 from vidrobust.errors import ConfigError, ModelError
+from vidrobust.objectives import ScoreObjective
+from vidrobust.subspaces import Pixels
 from vidrobust.testing import LinearVictim
 from vidrobust.testing.toy import ShyVictim
 from vidrobust.threat import Linf, Oracle, ThreatModel
@@ -131,8 +135,36 @@ def test_a_clean_clip_that_is_refused_is_not_attacked():
 
 
 def test_an_answer_without_scores_stays_without():
-    from vidrobust.engine.refusals import with_refusals_filled
-
     answer = Response(torch.tensor([REFUSED]))
 
-    assert with_refusals_filled(answer, Response(torch.tensor([0]))) is answer
+    assert with_refusals_filled(answer, Response(torch.tensor([0])), "probe") is answer
+
+
+def cosine(share, seed):
+    """Of an estimate by NES to the true gradient, away from the clean clip, with probes refused."""
+    victim = LinearVictim()
+    clean, rng = victim.clip(seed), torch.Generator().manual_seed(seed)
+    label = victim.label(clean)
+    point = (clean + 0.5 * (victim.clip(seed + 100) - clean)).requires_grad_()
+    margin = ScoreObjective(Untargeted(label), "log-margin")
+    truth = torch.autograd.grad(
+        margin.loss(Response(torch.zeros(1), victim(point[None])))[0], point
+    )
+    estimate = NES().estimate(margin, point.detach(), Pixels(tuple(point.shape)), rng)
+    query = next(estimate)
+    probes = torch.empty(len(query), *point.shape)
+    query.render(0, probes)
+    answer = Response(torch.full((len(query),), label), victim(probes))
+    refused = torch.rand(len(query), generator=rng) < share
+    answer.labels[refused], answer.scores[refused] = REFUSED, math.nan
+    reference = Response(torch.tensor([label]), victim(clean[None]))
+    with pytest.raises(StopIteration) as done:
+        estimate.send(with_refusals_filled(answer, reference, query.role))
+    return float(torch.cosine_similarity(done.value.value.flatten(), truth[0].flatten(), dim=0))
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.05, 0.85), (0.2, 0.6)])
+def test_a_few_refused_probes_leave_an_estimate_most_of_its_worth(share, left):
+    whole = sum(cosine(0.0, seed) for seed in range(20))
+
+    assert sum(cosine(share, seed) for seed in range(20)) > left * whole > 0

@@ -169,7 +169,7 @@ class Session:
             self._begin(response)
             return
         if refuses:
-            response = with_refusals_filled(response, self._task.reference)
+            response = with_refusals_filled(response, self._task.reference, query.role)
         if query.role == "candidate":
             self.outcome.candidates += len(query)
             self._latest, self._shown = query, response
