@@ -8,9 +8,10 @@ gives each a baseline (Eq. 18).
 Implementation details:
 1. Spatial state: encoder of the frame's feature map, joined with the feature inside the box chosen
    on the previous frame (zeros on the first), through an LSTM; a categorical over boxes (Eq. 4-6).
-2. Temporal state: the frame's pooled feature joined with a global feature of all frames, through an
+2. Temporal state: the frame's pooled feature joined with a global feature of the clip, through an
    LSTM; a Bernoulli per frame (Eq. 12-13).
-3. Critic: both LSTM states, the box as one-hot and the frame's bit, per step; one value per agent.
+3. Critic: both LSTM states, the box looked into as one-hot (none where a frame was not probed) and
+   the frame's bit, per step; one value per agent.
 4. Acting and learning use the same functions, hidden states and probabilities: the released code
    resets the LSTM when acting and not when learning, caps and scales the Bernoulli when acting
    only, and keeps a dropout mask between.
@@ -104,18 +105,18 @@ class TemporalAgent(nn.Module):
         nn.init.zeros_(self.choice.weight)
         nn.init.constant_(self.choice.bias, torch.logit(torch.tensor(start)).item())
 
-    def evaluate(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits `(t,)` of being a key frame, and LSTM states `(t, hidden)`, from features `(t,
-        C)`.
+    def evaluate(self, pooled: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits `(t,)` of being a key frame, and LSTM states `(t, hidden)`, from features of the
+        frames `(t, C)` and of the clip `(C,)`.
         """
-        whole = self.whole(pooled.mean(dim=0, keepdim=True)).expand(len(pooled), -1)
-        states, _ = self.memory(torch.cat([self.local(pooled), whole], dim=1))
+        context = self.whole(whole).expand(len(pooled), -1)
+        states, _ = self.memory(torch.cat([self.local(pooled), context], dim=1))
         return self.choice(states).squeeze(1), states
 
     @torch.no_grad()
-    def act(self, pooled: Tensor, rng: torch.Generator) -> Tensor:
+    def act(self, pooled: Tensor, whole: Tensor, rng: torch.Generator) -> Tensor:
         """Sample `(t,)` bool: the key frames."""
-        logits, _ = self.evaluate(pooled)
+        logits, _ = self.evaluate(pooled, whole)
         return torch.bernoulli(logits.sigmoid(), generator=rng).bool()
 
 
@@ -134,17 +135,21 @@ class Critic(nn.Module):
             nn.Linear(2 * hidden + boxes + 1, hidden), nn.ReLU(), nn.Linear(hidden, 2)
         )
 
-    def forward(self, spatial: Tensor, temporal: Tensor, chosen: Tensor, key: Tensor) -> Tensor:
+    def forward(
+        self, spatial: Tensor, temporal: Tensor, chosen: Tensor, looked: Tensor, key: Tensor
+    ) -> Tensor:
         """Values `(t, 2)`, spatial then temporal; the agents' states are not trained through it.
 
         Args:
             spatial: Spatial LSTM states `(t, hidden)`.
             temporal: Temporal LSTM states `(t, hidden)`.
             chosen: Boxes `(t,)`.
+            looked: Whether there was a box on the frame `(t,)`.
             key: Key-frame bits `(t,)`.
         """
-        onehot = nn.functional.one_hot(chosen, self.boxes).to(spatial.dtype)
+        onehot = nn.functional.one_hot(chosen, self.boxes) * looked[:, None]
         bits = key.to(spatial.dtype)[:, None]
+        onehot = onehot.to(spatial.dtype)
         joined = torch.cat([spatial.detach(), temporal.detach(), onehot, bits], dim=1)
         values: Tensor = self.layers(joined)
         return values

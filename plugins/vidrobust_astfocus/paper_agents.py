@@ -4,7 +4,9 @@ Implementation details:
 1. The sparsity reward is computed on the frames the agent sampled. With more than `key_frames` of
    them only the most probable are used (the released code draws 10 random frames instead); with
    none, the most probable one.
-2. `rewards` adds the terms of Table 4 one by one; an agent that is switched off earns none.
+2. `rewards` adds the terms of Table 4 one by one. An agent that is switched off earns nothing and
+   learns nothing.
+3. What an agent chose and nobody did is not learnt from: the box of a frame that was not probed.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class PaperAgents:
         unit: Pooled features `(t, C)` of unit length.
         key_frames: `L`.
         rewards: Which terms the agents earn, each with those before it.
-        scaled: Standardise each term over recent iterations.
+        scaled: Standardise the terms over recent iterations.
         spatial: Whether the spatial agent decides.
         temporal: Whether the temporal agent decides.
     """
@@ -63,12 +65,20 @@ class PaperAgents:
     def learn(self, step: Step) -> Mapping[str, object]:
         """Reward both agents for the candidate their choice led to."""
         assert self._did is not None
-        earned = self._earned(self._did, step)
-        terms = {name: self._standardised(name, term) for name, term in earned.items()}
-        spatial = terms["common"] + earn.EDGE * terms.get("edge", 0)
-        temporal = terms["common"] + earn.SPARSE * terms.get("sparse", 0)
-        temporal = temporal + earn.REPRESENTATIVE * terms.get("representative", 0)
-        found = self.learner.learn(self._did, spatial, temporal)
+        did, key = self._did, step.key.to(self._did.boxes.device)
+        earned = self._earned(did, step)
+        common = self._scaled("common", earned["common"])
+        spatial = common.expand(len(key)).clone()
+        temporal = spatial.clone()
+        if "edge" in earned:
+            spatial[key] += earn.EDGE * self._scaled("edge", earned["edge"])
+        if "sparse" in earned:
+            weights = {"sparse": earn.SPARSE, "representative": earn.REPRESENTATIVE}
+            used = [(weight, earned[name]) for name, weight in weights.items() if name in earned]
+            total = sum(weight for weight, _ in used)
+            mixed = torch.stack([weight * term for weight, term in used]).sum(0) / total
+            temporal += total * self._scaled("frames", mixed)
+        found = self.learner.learn(did, spatial, temporal, key)
         return {
             **{name: float(term.mean()) for name, term in earned.items()},
             "spatial_entropy": found.spatial_entropy,
@@ -76,25 +86,22 @@ class PaperAgents:
         }
 
     def _earned(self, did: Trajectory, step: Step) -> dict[str, Tensor]:
-        """The reward terms of an iteration, per frame `(t,)`."""
-        like = did.box_logp
+        """The reward terms of an iteration: `(1,)`, and `edge` one value per probed frame."""
         common = earn.common(earn.value(step.goal, step.before), earn.value(step.goal, step.after))
-        terms = {"common": torch.full_like(like, common)}
+        terms = {"common": did.box_logp.new_tensor([common])}
         level = _ORDER.index(self.rewards)
         if level >= 1 and self.spatial:
-            terms["edge"] = edge = torch.zeros_like(like)
-            for frame in step.key.nonzero().flatten().tolist():
-                edge[frame] = self.edges[frame][did.boxes[frame]]
+            probed = step.key.nonzero().flatten().tolist()
+            terms["edge"] = torch.stack([self.edges[f][did.boxes[f]] for f in probed])
         if level >= 2 and self.temporal:
-            count = int(did.frames.sum())
-            sparse = earn.sparse(count, self.key_frames, len(did.frames))
-            terms["sparse"] = torch.full_like(like, sparse)
+            sparse = earn.sparse(int(did.frames.sum()), self.key_frames, len(did.frames))
+            terms["sparse"] = did.box_logp.new_tensor([sparse])
         if level >= 3 and self.temporal:
             stands = earn.representative(self.unit, did.frames)
-            terms["representative"] = torch.full_like(like, stands)
+            terms["representative"] = did.box_logp.new_tensor([stands])
         return terms
 
-    def _standardised(self, name: str, term: Tensor) -> Tensor:
+    def _scaled(self, name: str, term: Tensor) -> Tensor:
         if not self.scaled:
             return term
         return self._scales.setdefault(name, earn.Running())(term)

@@ -10,6 +10,8 @@ Implementation details:
 4. Rewards come per frame: what is earned by the whole iteration is given to every frame, what a
    frame earns alone to that frame.
 5. The advantage is the reward minus the critic's value.
+6. An agent learns from what it chose and was done: not from boxes on frames that were not probed,
+   and not at all where chance or everything is put in its place. The critic sees what was done.
 """
 
 from __future__ import annotations
@@ -51,11 +53,13 @@ class View:
         maps: Feature maps `(t, C, s, s)`.
         inside: Mean feature inside each box of each frame `(t, D, C)`.
         pooled: Pooled features `(t, C)`.
+        whole: A feature of the whole clip `(C,)`.
     """
 
     maps: Tensor
     inside: Tensor
     pooled: Tensor
+    whole: Tensor
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,14 @@ class Learner:
         settings: How they learn.
         key_frames: Key frames to begin with, of `t`.
         seed: Draws the initial weights.
+        learning: Whether the spatial and the temporal agent learn.
     """
 
     view: View
     settings: Settings = field(default_factory=Settings)
     key_frames: int = 10
     seed: int = 0
+    learning: tuple[bool, bool] = (True, True)
 
     def __post_init__(self) -> None:
         frames, channels, side, _ = self.view.maps.shape
@@ -124,32 +130,43 @@ class Learner:
     def act(self, rng: torch.Generator) -> Trajectory:
         """Sample what both agents do in one iteration."""
         boxes = self.spatial.act(self.view.maps, self.view.inside, rng)
-        frames = self.temporal.act(self.view.pooled, rng)
+        frames = self.temporal.act(self.view.pooled, self.view.whole, rng)
         found = self._evaluate(boxes, frames)  # with gradients, so that learning repeats it exactly
         box_logp, frame_logp, probability = (part.detach() for part in found[:3])
         return Trajectory(boxes, frames, box_logp, frame_logp, probability)
 
-    def learn(self, did: Trajectory, spatial: Tensor, temporal: Tensor) -> Learning:
+    def learn(
+        self, did: Trajectory, spatial: Tensor, temporal: Tensor, key: Tensor | None = None
+    ) -> Learning:
         """Learn from one iteration.
 
         Args:
             did: What the agents did.
             spatial: Rewards of the spatial agent `(t,)`.
             temporal: Rewards of the temporal agent `(t,)`.
+            key: `(t,)` bool, the frames that were probed, whoever chose them; None is all.
         """
         found = Learning()
         rewards = torch.stack([spatial, temporal], dim=1)
+        probed = torch.ones_like(did.frames) if key is None else key
+        taken = torch.stack([probed, torch.ones_like(probed)], dim=1)
+        taken = (taken & taken.new_tensor(self.learning)).to(rewards.dtype)
+        taken = taken / taken.sum(0).clamp_min(1)  # columns sum to one, or are zero
         for epoch in range(self.settings.epochs):
-            box_logp, frame_logp, _, entropies, values = self._evaluate(did.boxes, did.frames)
+            box_logp, frame_logp, _, entropies, states = self._evaluate(did.boxes, did.frames)
+            values = self._values(states, did, probed)
             advantage = (rewards - values).detach()
             ratios = torch.stack([box_logp - did.box_logp, frame_logp - did.frame_logp], 1).exp()
             if epoch == 0:
                 found.first_ratio = float((ratios.detach() - 1).abs().max())
             clipped = ratios.clamp(1 - self.settings.clip, 1 + self.settings.clip)
-            policy = -torch.minimum(ratios * advantage, clipped * advantage).mean(0).sum()
-            value = (values - rewards).pow(2).mean(0).sum()
+            policy = -(taken * torch.minimum(ratios * advantage, clipped * advantage)).sum()
+            value = (taken * (values - rewards).pow(2)).sum()
             loss = policy + self.settings.value * value
-            loss = loss - self.settings.entropy * entropies.sum()
+            loss = (
+                loss
+                - self.settings.entropy * (entropies * entropies.new_tensor(self.learning)).sum()
+            )
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
@@ -158,16 +175,24 @@ class Learner:
 
     def _evaluate(
         self, boxes: Tensor, frames: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Log-probabilities of the actions, frame probabilities, mean entropies `(2,)`, values."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Log-probabilities of the actions, frame probabilities, mean entropies `(2,)`, and both
+        agents' states.
+        """
         box_logps, spatial_states = self.spatial.evaluate(self.view.maps, self.view.inside, boxes)
-        logits, temporal_states = self.temporal.evaluate(self.view.pooled)
+        logits, temporal_states = self.temporal.evaluate(self.view.pooled, self.view.whole)
         box_logp = box_logps.gather(1, boxes[:, None]).squeeze(1)
         signs = frames.to(logits.dtype) * 2 - 1
         frame_logp = nn.functional.logsigmoid(signs * logits)
         probability = logits.sigmoid()
         box_entropy = -(box_logps.exp() * box_logps).sum(1).mean()
         frame_entropy = nn.functional.binary_cross_entropy_with_logits(logits, probability)
-        values = self.critic(spatial_states, temporal_states, boxes, frames)
         entropies = torch.stack([box_entropy, frame_entropy])
-        return box_logp, frame_logp, probability, entropies, values
+        return box_logp, frame_logp, probability, entropies, (spatial_states, temporal_states)
+
+    def _values(self, states: tuple[Tensor, Tensor], did: Trajectory, probed: Tensor) -> Tensor:
+        """The critic's values `(t, 2)` of what was done."""
+        spatial, temporal = self.learning
+        bits = did.frames if temporal else probed
+        looked = probed if spatial else torch.zeros_like(probed)
+        return self.critic(*states, did.boxes, looked, bits)

@@ -70,6 +70,11 @@ def astfocus(
             hint="set attack.estimator.samples and attack.estimator.sigma instead",
         )
     if mode == "release":
+        if isinstance(reducer, AstFocus) and reducer.mode == "paper":
+            raise ConfigError(
+                'reducer.mode: the attack is mode = "release", and these are agents of the paper',
+                hint='set reducer.mode = "release" too',
+            )
         _only_defaults(
             step_size=(step_size, None),
             step_floor=(step_floor, None),

@@ -35,6 +35,7 @@ from vidrobust.subspaces import Noise, Patch, Patches
 from vidrobust.types import Queries, Response, Targeted
 from vidrobust_astfocus.boxes import grid_boxes, inside_boxes
 from vidrobust_astfocus.choice import Agents, Chosen, Step
+from vidrobust_astfocus.edges import EdgeDetector, edge_detector
 from vidrobust_astfocus.features import choose_features
 from vidrobust_astfocus.knowledge import Known, read_known
 from vidrobust_astfocus.objectness import ObjectnessCache
@@ -60,12 +61,15 @@ class AstFocus:
         spatial: Who picks the boxes: the `agent`, `random`, or `all` pixels of a key frame.
         temporal: Who picks the key frames: the `agent`, `random`, or `all` frames.
         rewards: Which terms the agents earn, each with those before it.
-        scale: `window` standardises each term over recent iterations, `none` takes it as it is.
+        scale: `window` standardises the terms over recent iterations, `none` takes them as they
+            are, see `rewards`.
         key_frames: Key frames wanted, `L` in the paper.
         patch: Side of a box in pixels, or below 1 its share of the frame; None is 65 / 112.
         grid: Corners per axis.
         features: What the agents see; None takes `mobilenet-v2` where torchvision's weights are in
             torch's cache, else `grid`, and says so.
+        forest: OpenCV's structured forest, `model.yml.gz` of opencv_extra, that finds the edges of
+            the objectness; None takes gradients.
         rate: Learning rate of the agents.
         epochs: Passes over each iteration's trajectory.
         entropy: Weight of the entropy bonus.
@@ -84,6 +88,7 @@ class AstFocus:
     patch: Annotated[float, Gt(0)] | None = None
     grid: Annotated[int, Ge(2)] = 7
     features: FrameFeatures | None = None
+    forest: Path | None = None
     rate: Annotated[float, Gt(0)] = 3e-3
     epochs: Annotated[int, Ge(1)] = 4
     entropy: Annotated[float, Ge(0)] = 0.01
@@ -96,10 +101,12 @@ class AstFocus:
     _agents: Agents | None = field(default=None, init=False, repr=False)
     _features: str = field(default="", init=False, repr=False)
     _chosen: Chosen | None = field(default=None, init=False, repr=False)
-    _scores: Tensor = field(init=False, repr=False)
+    _scores: Tensor | None = field(default=None, init=False, repr=False)
     _iteration: int = field(default=0, init=False, repr=False)
+    _detector: EdgeDetector = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._detector = edge_detector(self.forest)
         if self.agents is not None:
             self._known = read_known(self.agents)
         if self.mode == "paper":
@@ -135,12 +142,15 @@ class AstFocus:
 
     def feedback(self, loss: float | None, response: Response) -> None:
         """Reward both agents for the candidate their choice led to, and let them learn."""
-        if self._task is None or self._chosen is None or response.scores is None:
+        if response.scores is None:
             return
-        goal, scores = self._task.goal, response.scores[0]
-        step = Step(goal, self._scores, scores, self._chosen.key)
-        found: Mapping[str, object] = {} if self._agents is None else self._agents.learn(step)
+        before, scores = self._scores, response.scores[0]
         self._scores = scores
+        if self._task is None or self._chosen is None or before is None:
+            return  # a start that no choice led to
+        goal = self._task.goal
+        step = Step(goal, before, scores, self._chosen.key)
+        found: Mapping[str, object] = {} if self._agents is None else self._agents.learn(step)
         self._iteration += 1
         self._task.note(
             {
@@ -172,7 +182,8 @@ class AstFocus:
                 "astfocus learns from scores, and the threat model shows labels only",
                 hint="use threat.access = 'top-1' or more",
             )
-        self._scores = task.reference.scores[0]
+        if self._scores is None:
+            self._scores = task.reference.scores[0]
         if "agent" in (self.spatial, self.temporal):
             self._agents = self._make_agents(task)
 
@@ -184,7 +195,7 @@ class AstFocus:
         task.note(note)
         self._features = choice.features.name
         seen = choice.features(task.clean)
-        edges = ObjectnessCache(task.clean, self._boxes)
+        edges = ObjectnessCache(task.clean, self._boxes, self._detector)
         seed = int(torch.randint(2**31, (1,), generator=task.rng, device=task.rng.device))
         if self.mode == "release":
             wanted = self.key_frames - 2 * isinstance(task.goal, Targeted)
@@ -192,10 +203,12 @@ class AstFocus:
             return ReleasedAgents(seen, edges, self.key_frames, max(wanted, 1), seed, hidden)
         _, _, h, w = task.clean.shape
         maps = _standardised(seen.maps)
-        view = View(maps, inside_boxes(maps, self._boxes, h, w), _standardised(seen.pooled))
+        inside = inside_boxes(maps, self._boxes, h, w)
+        view = View(maps, inside, _standardised(seen.pooled), _of_the_clip(seen.pooled))
         size = self.hidden or (128 if self._known is None else self._known.hidden)
         settings = Settings(self.rate, self.epochs, entropy=self.entropy, hidden=size)
-        learner = Learner(view, settings, key_frames=self.key_frames, seed=seed)
+        learning = (self.spatial == "agent", self.temporal == "agent")
+        learner = Learner(view, settings, self.key_frames, seed, learning)
         if self._known is not None:
             task.note({"agents": self._known.note()})
             self._known.put_into(learner, choice.features.name)
@@ -206,8 +219,7 @@ class AstFocus:
             self.key_frames,
             self.rewards,
             self.scale == "window",
-            self.spatial == "agent",
-            self.temporal == "agent",
+            *learning,
         )
 
     def _choose(self, frames: int, rng: torch.Generator) -> Chosen:
@@ -239,6 +251,15 @@ class AstFocus:
             return {"key_frames": frames}
         boxes = [[f, *self._boxes[int(chosen.boxes[f])].tolist()] for f in frames]
         return {"key_frames": frames, "boxes": boxes}
+
+
+def _of_the_clip(pooled: Tensor) -> Tensor:
+    """A feature of the clip `(C,)` from features of its frames `(t, C)`: root mean squares, since
+    some features have no mean over a clip, in units of their deviation over channels.
+    """
+    sizes = pooled.square().mean(dim=0).sqrt()
+    deviation, mean = torch.std_mean(sizes)
+    return (sizes - mean) / deviation.clamp_min(1e-6)
 
 
 def _standardised(values: Tensor) -> Tensor:

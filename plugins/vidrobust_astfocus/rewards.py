@@ -11,9 +11,11 @@
 frames the agent sampled, L their wanted number, M the frames of the clip, f the frame features,
 scaled to unit length.
 
-Deviations: the terms have no common scale (the sum of objectness grows with the image), so each is
-standardised over the last `window` iterations before it is weighed (`scale = "none"` takes them as
-they are). The objectness of a frame's box is given to that frame, everything else to all.
+Deviations: the terms have no common scale (the sum of objectness grows with the image), so they
+are standardised over the last `window` iterations before they are added (`scale = "none"` takes
+them as they are): `r_c`, `r_e`, and `0.4 r_s + 0.6 r_r` as one. Apart from each other, `r_r`, which
+moves by hundredths and is largest when every frame is a key frame, would drown `r_s`. The
+objectness of a frame's box is given to that frame, everything else to all.
 """
 
 from __future__ import annotations
@@ -66,23 +68,29 @@ def representative(features: Tensor, key: Tensor) -> float:
 
 @dataclass
 class Running:
-    """Standardises a reward term by its mean and deviation over the last iterations.
+    """Standardises a reward term by its mean and deviation over the last iterations; how many
+    values an iteration has may change.
 
     Args:
         window: Iterations remembered.
+        fewest: Iterations before it says anything: the first few have no scale yet, and agents that
+            learn from them drop all key frames or take all, and need dozens to come back.
     """
 
     window: int = 20
+    fewest: int = 10
     _seen: deque[Tensor] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._seen = deque(maxlen=self.window)
 
     def __call__(self, term: Tensor) -> Tensor:
-        """The term `(t,)` in units of its recent deviation; zero while it has not varied."""
+        """The term `(t,)` in units of its recent deviation; zero while it has not varied, and for
+        the first few iterations.
+        """
         self._seen.append(term)
-        recent = torch.cat(list(self._seen))
+        recent = torch.cat(tuple(self._seen))
         deviation = float(recent.std()) if len(recent) > 1 else 0.0
-        if deviation < 1e-12:
+        if deviation < 1e-12 or len(self._seen) < self.fewest:
             return torch.zeros_like(term)
         return (term - recent.mean()) / deviation

@@ -20,8 +20,10 @@ from vidrobust_astfocus.objectness import (
     grid_objectness,
     objectness,
 )
+from vidrobust_astfocus.reducer import AstFocus
 
 from vidrobust.errors import ConfigError
+from vidrobust.testing import LinearVictim, answer
 from vidrobust.types import ClipSpec
 from vidrobust.video.io import read_clip
 
@@ -272,3 +274,16 @@ def test_a_forest_of_opencv_gives_edges(tmp_path: Path) -> None:
 def test_a_missing_forest_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no structured forest"):
         StructuredForest(tmp_path / "model.yml.gz")
+
+
+def test_the_reducer_takes_a_forest(tmp_path: Path) -> None:
+    forest = tmp_path / "forest.yml"
+    forest.write_text(LEAVES_ONLY, encoding="utf-8")
+    victim, found = LinearVictim(), []
+    for path in (None, forest):
+        task, reducer = victim.task(), AstFocus(patch=9, grid=3, forest=path)
+        answer(reducer.propose(task.clean, task), victim)
+        found.append(type(reducer._agents.edges.detector))
+    assert found == [Scharr, StructuredForest]
+    with pytest.raises(ConfigError, match="no structured forest"):
+        AstFocus(forest=tmp_path / "none.yml.gz")

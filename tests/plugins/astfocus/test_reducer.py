@@ -7,10 +7,12 @@ import torch
 from vidrobust_astfocus.grid_features import GridFeatures
 from vidrobust_astfocus.recipe import astfocus
 from vidrobust_astfocus.reducer import AstFocus
+from vidrobust_astfocus.rewards import common, value
 
 from vidrobust.engine import Session, Subject, drive
-from vidrobust.testing import LinearVictim, ReducerContract
+from vidrobust.testing import LinearVictim, ReducerContract, answer
 from vidrobust.threat import Linf, Oracle, ThreatModel
+from vidrobust.types import Response
 
 SMALL = {"patch": 9, "grid": 3, "key_frames": 2, "hidden": 16}
 
@@ -51,8 +53,8 @@ def attacked(window, *, queries=400, count=4, **kwargs):
     return sessions
 
 
-def test_alone_and_in_flight_the_agents_do_and_learn_the_same():
-    for first, second in zip(attacked(1), attacked(4), strict=True):
+def test_alone_and_eight_in_flight_the_agents_do_and_learn_the_same():
+    for first, second in zip(attacked(1, count=8), attacked(8, count=8), strict=True):
         assert first.trace == second.trace
         assert torch.equal(first.outcome.clip, second.outcome.clip)
 
@@ -116,6 +118,22 @@ def test_key_frames_of_a_constant_clip_do_not_saturate():
     assert len(counts) == 50
     assert 3 <= sum(counts[-10:]) / 10 <= 10
     assert max(counts[-10:]) < 16
+
+
+def test_the_first_reward_compares_with_the_start_of_the_attack_not_with_the_clean_clip():
+    victim = LinearVictim()
+    task, reducer = victim.task(), AstFocus(**SMALL, features=GridFeatures())
+    notes: list = []
+    object.__setattr__(task, "note", notes.append)
+    start = Response(torch.tensor([0]), torch.tensor([[0.5, 0.5]]))
+    after = Response(torch.tensor([0]), torch.tensor([[0.4, 0.6]]))
+
+    reducer.feedback(None, start)
+    answer(reducer.propose(task.clean, task), victim)
+    reducer.feedback(None, after)
+
+    values = [value(task.goal, response.scores[0]) for response in (start, after)]
+    assert notes[-1]["common"] == pytest.approx(common(*values))
 
 
 def test_features_nobody_asked_for_announce_themselves(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from vidrobust_astfocus.choice import Step
+from vidrobust_astfocus.features import choose_features
 from vidrobust_astfocus.grid_features import GridFeatures
 from vidrobust_astfocus.objectness import ObjectnessCache
 from vidrobust_astfocus.recipe import astfocus
@@ -231,11 +232,23 @@ def test_settings_of_the_paper_s_agents_are_refused():
         AstFocus(mode="release", rewards="common")
 
 
-def test_it_uses_features_without_normalisation():
-    victim = LinearVictim()
+@pytest.mark.parametrize(("mode", "normalise"), [("release", False), ("paper", True)])
+def test_features_nobody_asked_for_are_normalised_in_the_paper_s_mode_only(
+    monkeypatch, mode, normalise
+):
+    victim, asked = LinearVictim(), []
+
+    def choose(features, *, normalise):
+        asked.append(normalise)
+        return choose_features(GridFeatures())
+
+    monkeypatch.setattr("vidrobust_astfocus.reducer.choose_features", choose)
     task = victim.task()
-    notes = []
-    reducer = AstFocus(**SMALL, features=GridFeatures())
-    object.__setattr__(task, "note", notes.append)
-    answer(reducer.propose(task.clean, task), victim)
-    assert notes[0]["mode"] == "release"
+    answer(AstFocus(**{**SMALL, "mode": mode}).propose(task.clean, task), victim)
+    assert asked == [normalise]
+
+
+def test_the_attack_of_the_released_code_refuses_agents_of_the_paper():
+    with pytest.raises(ConfigError, match=r"reducer\.mode"):
+        astfocus("release", reducer=AstFocus(key_frames=10))
+    astfocus("release", reducer=AstFocus(mode="release", key_frames=10))

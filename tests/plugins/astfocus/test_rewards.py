@@ -51,7 +51,7 @@ def test_all_frames_represent_themselves_and_no_frame_nothing():
 
 
 def test_a_running_term_is_centred_and_scaled_over_its_window():
-    running = rewards.Running(window=3)
+    running = rewards.Running(window=3, fewest=3)
     for value in (5.0, 1.0, 2.0):
         running(torch.full((2,), value))
     last = running(torch.full((2,), 3.0))  # the window holds 1, 2 and 3, twice each
@@ -60,6 +60,13 @@ def test_a_running_term_is_centred_and_scaled_over_its_window():
 
 
 def test_a_term_that_does_not_vary_says_nothing():
-    running = rewards.Running()
+    running = rewards.Running(fewest=1)
     for _ in range(4):
         assert running(torch.full((3,), 7.0)).tolist() == [0, 0, 0]
+
+
+def test_a_term_says_nothing_before_it_has_a_scale():
+    running = rewards.Running(fewest=4)
+    said = [float(running(torch.tensor([float(value)]))) for value in (1, 5, 2, 7)]
+    assert said[:3] == [0, 0, 0]
+    assert said[3] > 0
