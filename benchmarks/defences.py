@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from many_runs import earlier_run, make_run, names, share, shared_folder
+from many_runs import earlier_run, looking_through, make_run, names, share, shared_folder
 from vidrobust_defences.commands.clips import Clips
 from vidrobust_defences.commands.scoring import calibrate, detector_of
 from vidrobust_defences.commands.training_run import TrainingRun
@@ -93,14 +93,16 @@ class Cell:
         """Where its records go."""
         return out / self.model / self.defence / self.attack
 
-    def found(self, out: Path, reuse: Path | None) -> Path:
+    def found(self, options: argparse.Namespace) -> Path:
         """Where its records are: its own folder, or for the undefended victim that of an earlier
         run that stands for it.
         """
-        own = self.folder(out)
+        own = self.folder(options.out)
         if self.defence != "none" or (own / "run.json").exists():
             return own
-        return earlier_run(reuse, self.model, self.attack) or own
+        limit, budget = options.limit, options.budget
+        earlier = earlier_run(options.reuse, self.model, self.attack, limit=limit, budget=budget)
+        return earlier or own
 
 
 def cells(options: argparse.Namespace) -> list[Cell]:
@@ -156,7 +158,7 @@ def cell_config(cell: Cell, options: argparse.Namespace) -> dict[str, Any]:
         **config(cell.model, options),
         "run": run,
         "defence": table,
-        "attack": {"use": cell.attack},
+        "attack": {"use": cell.attack, **looking_through(cell.attack, options.network)},
     }
 
 
@@ -165,7 +167,7 @@ def run(options: argparse.Namespace) -> int:
     host, failed = PluginHost(), 0
     for cell in share(cells(options), options.part):
         print(f"{cell.model} {cell.defence} {cell.attack}", flush=True)
-        if (folder := cell.found(options.out, options.reuse)) != cell.folder(options.out):
+        if (folder := cell.found(options)) != cell.folder(options.out):
             print(f"  {folder} stands for it", flush=True)
             continue
         try:
@@ -273,6 +275,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=15_000, help="queries per clip")
     parser.add_argument("--out", type=Path, default=Path("runs/defences"))
     parser.add_argument("--shared", type=Path, default=shared_folder())
+    parser.add_argument(
+        "--network",
+        type=Path,
+        default=shared_folder() / "models" / "mobilenet_v2_imagenet.safetensors",
+        help="ImageNet weights for astfocus; the features `grid` where it is missing",
+    )
     parser.add_argument("--results", type=Path, default=HERE / "results" / "defences.json")
     return parser.parse_args(arguments)
 

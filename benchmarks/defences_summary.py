@@ -12,7 +12,7 @@ from many_runs import ucf_keys
 
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.report import interval, number, read_row
-from vidrobust.metrics.outcome import METRICS, summarise
+from vidrobust.metrics.outcome import ATTACKED, METRICS, summarise
 
 PAPER = {
     "none": (92, 3628, 3.84),
@@ -33,13 +33,13 @@ class Named(Protocol):
     defence: str
     attack: str
 
-    def found(self, out: Path, reuse: Path | None) -> Path:
+    def found(self, options: argparse.Namespace) -> Path:
         """Where its records are."""
 
 
 def line(cell: Named, options: argparse.Namespace) -> dict[str, Any] | None:
     """What a run came to on the clips that `--limit` takes; None where there is none yet."""
-    folder = cell.found(options.out, options.reuse)
+    folder = cell.found(options)
     if not (folder / "run.json").exists():
         return None
     row = read_row(folder)
@@ -48,7 +48,8 @@ def line(cell: Named, options: argparse.Namespace) -> dict[str, Any] | None:
         keys = ucf_keys(options.limit)
         records = [record for record in records if record["key"] in keys]
     summary = summarise(records, row.budget)
-    first = [r["queries_to_refusal"] for r in records if "queries_to_refusal" in r]
+    refused = [r for r in records if "queries_to_refusal" in r]
+    first = [r["queries_to_refusal"] for r in refused if r["status"] in ATTACKED]
     metrics = {m.name: summary.estimate(m) for m in METRICS if m.name in (*SHOWN, *MAPS)}
     return {
         "model": cell.model,
@@ -60,6 +61,7 @@ def line(cell: Named, options: argparse.Namespace) -> dict[str, Any] | None:
         "clips": summary.videos,
         "attacked": summary.attacked,
         "by_status": summary.by_status,
+        "clean_clips_refused": len(refused) - len(first),
         "videos_with_refusals": len(first),
         "queries_to_refusal": round(sum(first) / len(first), 1) if first else None,
         **{name: {"value": e.value, "low": e.low, "high": e.high} for name, e in metrics.items()},
@@ -72,7 +74,9 @@ def line(cell: Named, options: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def directions(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per defended victim under `astfocus`: does each number move as in the paper's Table 8?"""
+    """Per defended victim under `astfocus`: does each number move as in the paper's Table 8? None
+    where one is missing, `same` where it does not move.
+    """
     ours = {(x["model"], x["defence"]): x for x in lines if x["attack"] == "astfocus"}
     names = ("success_rate", "queries_mean_spent", "mean_abs_255_all")
     found = []
@@ -80,11 +84,14 @@ def directions(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         published, plain = PAPER.get(defence.split("-")[0], PAPER.get(defence)), (model, "none")
         if published is None or defence == "none" or plain not in ours:
             continue
-        agree = {}
+        agree: dict[str, bool | str | None] = {}
         for place, name in enumerate(names):
             before, after = ours[plain][name]["value"], measured[name]["value"]
             if before is None or after is None:
                 agree[name] = None
+                continue
+            if after == before:
+                agree[name] = "same"
                 continue
             agree[name] = (after > before) == (published[place] > PAPER["none"][place])
         found.append({"model": model, "defence": defence, "as_in_the_paper": agree})
@@ -98,7 +105,8 @@ def markdown(found: dict[str, Any]) -> str:
     columns = ["model", "defence", "attack", "clips", "attacked", *heads, "refused first at"]
     text += ["| " + " | ".join(columns) + " |", "| " + " | ".join("---" for _ in columns) + " |"]
     for x in found["runs"]:
-        cells = [x["model"], x["defence"], x["attack"], str(x["clips"]), str(x["attacked"])]
+        clips = str(x["clips"]) if x["finished"] else f"{x['clips']}, unfinished"
+        cells = [x["model"], x["defence"], x["attack"], clips, str(x["attacked"])]
         cells += [x["cells"][head] for head in heads]
         late = x["queries_to_refusal"]
         cells.append("" if late is None else f"{late} ({x['videos_with_refusals']} clips)")
@@ -109,7 +117,7 @@ def markdown(found: dict[str, Any]) -> str:
     if found["directions"]:
         text += ["", "Do FR, QN and MAP move as there, from none to the defence?", ""]
         for x in found["directions"]:
-            words = {True: "yes", False: "no", None: "not known"}
+            words = {True: "yes", False: "no", None: "not known", "same": "it does not move"}
             told = ", ".join(words[value] for value in x["as_in_the_paper"].values())
             text.append(f"- {x['model']} behind {x['defence']}: {told}")
     if found["whitebox"]:

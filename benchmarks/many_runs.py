@@ -66,17 +66,43 @@ def ucf_keys(limit: int | None) -> list[str]:
     return evenly(list(targets()), limit)
 
 
-def earlier_run(reuse: Path | None, model: str, attack: str) -> Path | None:
-    """An untargeted run on the UCF test list, of 15 000 queries and seed 0, that another benchmark
-    has made: `ucf6-<model>-<attack>` below `reuse`, or for `astfocus` the variant `both` of
-    `ablations/run.py`, which is the same config.
+def looking_through(attack: str, network: Path) -> dict[str, object]:
+    """Keys of an attack that looks at clips through an ImageNet network; none where its weights are
+    not at hand.
+    """
+    if not network.exists():
+        return {}
+    features = {"use": "mobilenet-v2", "weights": str(network)}
+    tentative = {"network": "mobilenet_v2", "weights": str(network)}
+    return {
+        "astfocus": {"reducer": {"use": "astfocus", "features": features}},
+        "vbad": tentative,
+        "sparse": {**tentative, "features": features},
+    }.get(attack, {})
+
+
+def earlier_run(
+    reuse: Path | None, model: str, attack: str, *, limit: int | None = None, budget: int = 15_000
+) -> Path | None:
+    """An untargeted run on the UCF test list of seed 0 that another benchmark has made:
+    `ucf6-<model>-<attack>` below `reuse`, or for `astfocus` the variant `both` of
+    `ablations/run.py`, which is the same config. It has to be of this budget, and to have the clips
+    that `limit` takes.
     """
     if reuse is None:
         return None
     folders = [reuse / f"ucf6-{model}-{attack}"]
     if attack == "astfocus":
-        folders.append(reuse / "ablations" / "b15000" / model / "both-s0")
-    return next((folder for folder in folders if (folder / "run.json").exists()), None)
+        folders.append(reuse / "ablations" / f"b{budget}" / model / "both-s0")
+    return next((folder for folder in folders if _stands(folder, limit, budget)), None)
+
+
+def _stands(folder: Path, limit: int | None, budget: int) -> bool:
+    if not (folder / "run.json").exists():
+        return False
+    run = RunFolder(folder)
+    done = {record["key"] for record in run.records()}
+    return run.manifest()["budget"] == budget and done >= set(ucf_keys(limit))
 
 
 class Lines(Silent):

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from many_runs import TARGETS, earlier_run, make_run, names, share, shared_folder
+from many_runs import TARGETS, earlier_run, looking_through, make_run, names, share, shared_folder
 
 from vidrobust.errors import VidrobustError
 from vidrobust.plugin.manager import PluginHost
@@ -60,9 +60,11 @@ class Cell:
         """Where its records go."""
         return out / self.goal / self.model / self.attack
 
-    def earlier(self, reuse: Path | None) -> Path | None:
+    def earlier(self, reuse: Path | None, limit: int | None) -> Path | None:
         """The folder of an earlier run that can stand for this one, if there is one."""
-        return earlier_run(reuse, self.model, self.attack) if self.goal == "untargeted" else None
+        if self.goal != "untargeted":
+            return None
+        return earlier_run(reuse, self.model, self.attack, limit=limit)
 
 
 def cells(options: argparse.Namespace) -> list[Cell]:
@@ -98,7 +100,7 @@ def config(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
         },
         "attack": {
             "use": cell.attack,
-            **_networks(cell.attack, options),
+            **looking_through(cell.attack, options.network),
             **_starts(cell, options),
         },
     }
@@ -121,19 +123,6 @@ def _source(options: argparse.Namespace) -> dict[str, object]:
     return {"use": "ucf101", "root": str(root), "split": 1, "part": "test"}
 
 
-def _networks(attack: str, options: argparse.Namespace) -> dict[str, object]:
-    """The ImageNet network that an attack looks through, where its weights are at hand."""
-    if not options.network.exists():
-        return {}
-    features = {"use": "mobilenet-v2", "weights": str(options.network)}
-    tentative = {"network": "mobilenet_v2", "weights": str(options.network)}
-    return {
-        "astfocus": {"reducer": {"use": "astfocus", "features": features}},
-        "vbad": tentative,
-        "sparse": {**tentative, "features": features},
-    }.get(attack, {})
-
-
 def run(options: argparse.Namespace) -> int:
     """Attack everything that the options name; the exit code says whether every run worked."""
     host, failed = PluginHost(), 0
@@ -144,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
     todo = [cell for cell in cells(options) if cell.attack in known]
     for cell in share(todo, options.part):
         print(f"{cell.goal} {cell.model} {cell.attack}", flush=True)
-        if (earlier := cell.earlier(options.reuse)) is not None:
+        if (earlier := cell.earlier(options.reuse, options.limit)) is not None:
             print(f"  {earlier} stands for it", flush=True)
             continue
         try:

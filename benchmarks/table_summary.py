@@ -74,7 +74,7 @@ def _check_targets(folder: Path, classes: Sequence[str], records: Sequence[Video
 
 def row(cell: Cell, options: argparse.Namespace, keys: Sequence[str]) -> dict[str, Any] | None:
     """One line of a table; None where there is no run."""
-    folder = cell.earlier(options.reuse) or cell.folder(options.out)
+    folder = cell.earlier(options.reuse, options.limit) or cell.folder(options.out)
     if not (folder / "run.json").exists():
         return None
     manifest, records = read(folder, cell, keys)

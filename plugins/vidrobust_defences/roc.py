@@ -26,14 +26,19 @@ class Roc:
 
 
 def threshold_at(clean: Sequence[float], rate: float) -> float:
-    """The smallest score that at most a share `rate` of the clean ones lie above.
+    """A threshold that at most a share `rate` of the clean scores lies above: half-way between two
+    of them, or a hundredth above all, since scores differ in the last bits between batch sizes.
 
     Args:
         clean: Scores of clean clips, at least one.
         rate: False positives allowed, in `[0, 1)`.
     """
     ranked = sorted(clean, reverse=True)
-    return ranked[min(int(rate * len(ranked) + 1e-9), len(ranked) - 1)]
+    flagged = int(rate * len(ranked) + 1e-9)
+    highest = ranked[min(flagged, len(ranked) - 1)]
+    if flagged == 0:
+        return highest + abs(highest) / 100
+    return (highest + ranked[flagged - 1]) / 2
 
 
 def share_above(scores: Sequence[float], threshold: float) -> float:

@@ -86,7 +86,8 @@ def test_the_summary_counts_the_selection_and_compares_directions(tmp_path):
     assert (undefended["attacked"], defended["attacked"], defended["clips"]) == (2, 1, 2)
     assert defended["clean_accuracy"]["value"] == 0.5
     assert defended["success_rate"]["value"] == 0
-    assert defended["queries_to_refusal"] == 10.5
+    assert defended["queries_to_refusal"] == 20  # the refused clean clip was not attacked
+    assert defended["clean_clips_refused"] == 1
     assert found["directions"] == [
         {
             "model": "c3d",
@@ -104,15 +105,29 @@ def test_the_summary_counts_the_selection_and_compares_directions(tmp_path):
 
 
 def test_an_earlier_run_stands_for_the_undefended_victim_on_the_same_clips(tmp_path):
-    given = options(tmp_path, "summary", "--limit", "2", "--reuse", str(tmp_path / "runs"))
+    more = ["--limit", "2", "--budget", "1000", "--reuse", str(tmp_path / "runs")]
+    given = options(tmp_path, "summary", *more)
     first, second = many_runs.ucf_keys(2)
     other = next(key for key in many_runs.ucf_keys(None) if key not in (first, second))
-    earlier = tmp_path / "runs" / "ablations" / "b15000" / "c3d" / "both-s0"
+    earlier = tmp_path / "runs" / "ablations" / "b1000" / "c3d" / "both-s0"
     write_run(earlier, [record(key, "success", 10, 1.0) for key in (first, other, second)])
     plain, defended = (defences.Cell("c3d", name, "astfocus") for name in ("none", "pgd-at"))
 
     assert defences_summary.line(plain, given)["attacked"] == 2
     assert defences_summary.line(defended, given) is None
 
+    for other_run in (["--limit", "3"], ["--limit", "2", "--budget", "2000"]):
+        unlike = options(tmp_path, "summary", "--reuse", str(tmp_path / "runs"), *other_run)
+        assert defences_summary.line(plain, unlike) is None
+
     write_run(plain.folder(given.out), [record(first, "success", 10, 1.0)])
     assert defences_summary.line(plain, given)["attacked"] == 1  # its own records come first
+
+
+def test_a_number_that_does_not_move_agrees_with_nothing():
+    names = ("success_rate", "queries_mean_spent", "mean_abs_255_all")
+    same = {"model": "c3d", "attack": "astfocus", **{name: {"value": 1.0} for name in names}}
+
+    [found] = defences_summary.directions([{**same, "defence": d} for d in ("none", "oud")])
+
+    assert set(found["as_in_the_paper"].values()) == {"same"}

@@ -83,12 +83,18 @@ def test_the_list_of_targets_has_another_class_for_every_clip():
 
 
 def test_an_earlier_run_stands_for_the_untargeted_cell(tmp_path):
-    write_run(tmp_path / "ucf6-tsm-square", [])
+    keys = many_runs.ucf_keys(2)
+    write_run(
+        tmp_path / "ucf6-tsm-square",
+        [record(key, "success", 10, 5.0) for key in keys],
+        budget=15_000,
+    )
     cell = table.Cell("untargeted", "tsm", "square")
-    assert cell.earlier(tmp_path) == tmp_path / "ucf6-tsm-square"
-    assert cell.earlier(None) is None
-    assert table.Cell("targeted", "tsm", "square").earlier(tmp_path) is None
-    assert table.Cell("untargeted", "c3d", "square").earlier(tmp_path) is None
+    assert cell.earlier(tmp_path, 2) == tmp_path / "ucf6-tsm-square"
+    assert cell.earlier(tmp_path, None) is None  # it has two clips of 36
+    assert cell.earlier(None, 2) is None
+    assert table.Cell("targeted", "tsm", "square").earlier(tmp_path, 2) is None
+    assert table.Cell("untargeted", "c3d", "square").earlier(tmp_path, 2) is None
 
 
 def test_differences_are_paired_over_clips_both_attacked(tmp_path):
