@@ -44,6 +44,8 @@ HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of the budget after which `p` is halved."""
 
 _REDRAWS = 10
+_JOINED_REDRAWS = 100
+"""Where another constraint takes most squares back."""
 
 
 @dataclass
@@ -89,17 +91,20 @@ class Square:
 
     def _propose(self, best: Tensor, task: Task, epsilon: float, progress: float) -> Tensor:
         """The best clip with one new square, redrawn while that changes nothing."""
-        side = self._side(best, progress)
-        for _ in range(_REDRAWS):
+        side, joined = self._side(best, progress), is_joined(task.constraint)
+        for _ in range(_JOINED_REDRAWS if joined else _REDRAWS):
             window, signs = self._square(best, side, task.rng)
             changed = torch.add(task.clean[window], signs, alpha=epsilon).clamp_(0, 1)
-            if not torch.equal(changed, best[window]):
-                break
-        proposal = best.clone()
-        proposal[window] = changed
-        if is_joined(task.constraint):
-            return task.constraint.project(proposal, task.clean)
-        return proposal
+            if torch.equal(changed, best[window]):
+                continue
+            proposal = best.clone()
+            proposal[window] = changed
+            if not joined:
+                return proposal
+            proposal = task.constraint.project(proposal, task.clean)
+            if not torch.equal(proposal, best):
+                return proposal
+        return best
 
     def _side(self, clip: Tensor, progress: float) -> int:
         """Side of a square in pixels after a share `progress` of the budget."""

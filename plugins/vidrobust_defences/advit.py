@@ -28,14 +28,14 @@ from typing import Annotated, Literal
 
 import torch
 import xxhash
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, MinLen
 from torch import Tensor
 from torch.nn import functional
 
 from vidrobust.errors import ConfigError
-from vidrobust.protocols import Classifier
+from vidrobust.protocols import Classifier, Guarded
 from vidrobust.video.motion import identity_grid, normalised, step_vectors
-from vidrobust_defences.calibration import threshold_of
+from vidrobust_defences.calibration import identity, threshold_of
 from vidrobust_defences.defended import Defended, refuse
 
 TINY = 1e-12
@@ -66,7 +66,7 @@ class AdvIt:
     """
 
     previous: Annotated[int, Ge(1)] = 3
-    frames: list[Annotated[int, Ge(1)]] | None = None
+    frames: Annotated[list[Annotated[int, Ge(1)]], MinLen(1)] | None = None
     noise: Annotated[float, Ge(0)] = 0.01
     score: Literal["max", "top-3"] = "max"
     threshold: Annotated[float, Gt(0)] | None = None
@@ -86,14 +86,24 @@ class AdvIt:
         """The model behind the detector.
 
         Raises:
-            ConfigError: If there is no threshold, or a frame is not in the clip.
+            ConfigError: If there is no threshold, a frame is not in the clip, or the model behind
+                remembers what it is asked.
         """
-        threshold = threshold_of("advit", self.threshold, self.calibration, self.settings())
+        if isinstance(classifier, Guarded) and classifier.remembers:
+            raise ConfigError(
+                "defence 'advit' asks the model about frames of its own, and the defence behind it "
+                "would remember these as queries",
+                hint="list the defence with a memory last",
+            )
+        threshold = threshold_of(
+            "advit", self.threshold, self.calibration, self.settings(), identity(classifier)
+        )
         passes = 1 + sum(1 for _ in self._pairs(classifier.spec.frames))
 
         def answer(clips: Tensor) -> Tensor:
             scores = classifier(clips)
-            return refuse(scores, self._scores(classifier, clips, scores) > threshold)
+            calm = self._scores(classifier, clips, scores) <= threshold
+            return refuse(scores, ~calm)  # where a defence behind refused, nothing is calm
 
         return Defended(classifier, answer, self.policy, forwards=passes)
 
@@ -108,6 +118,11 @@ class AdvIt:
     def _pairs(self, frames: int) -> Iterator[tuple[int, int]]:
         """Every tested frame with every frame that predicts it."""
         tested = range(1, frames) if self.frames is None else self.frames
+        if not tested:
+            raise ConfigError(
+                f"frames: none can be tested, the model takes clips of {frames}",
+                hint="advit needs a model of two frames or more, and at least one frame to test",
+            )
         for frame in tested:
             if not 1 <= frame < frames:
                 raise ConfigError(

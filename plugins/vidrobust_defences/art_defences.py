@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+import xxhash
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -55,7 +57,11 @@ class ArtDefence:
         kind, factory = find(self.defence)
         instance = self._build(factory, kind)
         if kind == "preprocessor":
-            return Defended(classifier, lambda clips: classifier(self._before(instance, clips)))
+
+            def answer(clips: Tensor) -> Tensor:
+                return classifier(torch.cat([self._before(instance, clip[None]) for clip in clips]))
+
+            return Defended(classifier, answer)
         return Defended(classifier, lambda clips: _after(instance, classifier(clips)))
 
     def _build(self, factory: Callable[..., Any], kind: str) -> Callable[..., Any]:
@@ -75,12 +81,21 @@ class ArtDefence:
         return built
 
     def _before(self, preprocessor: Callable[..., Any], clips: Tensor) -> Tensor:
-        """Clips `(k, t, c, h, w)` as the preprocessor leaves them, clamped to `[0, 1]`."""
+        """Clips `(k, t, c, h, w)` as the preprocessor leaves them, clamped to `[0, 1]`; what it
+        draws is a function of the clips.
+        """
         shape = tuple(clips.shape)
         x = from_clips(clips, "nfhwc" if self.layout == "frames" else self.layout)
         if self.layout == "frames":
             x = x.reshape(-1, *x.shape[2:])
-        seen, _ = preprocessor(x)
+        try:
+            with numpy_seeded_by(x):
+                seen, _ = preprocessor(x)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"defence: ART's {self.defence} rejects the layout {self.layout!r}: {error}",
+                hint=f"another layout may suit it: {', '.join(get_args(Layout))}",
+            ) from error
         if seen.shape != x.shape:
             raise ConfigError(
                 f"defence: ART's {self.defence} gave {seen.shape} for {x.shape}",
@@ -91,6 +106,17 @@ class ArtDefence:
         view = "nfhwc" if self.layout == "frames" else self.layout
         t, c, h, w = shape[1:]
         return to_clips(seen, view, (t, c, h, w)).to(clips.device)
+
+
+@contextmanager
+def numpy_seeded_by(values: Floats) -> Iterator[None]:
+    """NumPy's global generator, from which ART draws, seeded by values; put back afterwards."""
+    state = np.random.get_state()
+    np.random.seed(xxhash.xxh32_intdigest(np.ascontiguousarray(values)))
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
 
 
 def find(name: str) -> tuple[str, Callable[..., Any]]:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vidrobust.errors import ConfigError
+from vidrobust.protocols import Classifier
+from vidrobust_defences.defended import Defended
 
 SCHEMA = "vidrobust.calibration/1"
 _HINT = "make one: vidrobust calibrate-defence --help"
 
 
 def threshold_of(
-    defence: str, threshold: float | None, calibration: Path | None, settings: Mapping[str, object]
+    defence: str,
+    threshold: float | None,
+    calibration: Path | None,
+    settings: Mapping[str, object],
+    model: Mapping[str, object],
 ) -> float:
     """The threshold of a detector.
 
@@ -23,9 +32,11 @@ def threshold_of(
         threshold: As the config gives it; None where it does not.
         calibration: The file that holds it otherwise.
         settings: What the threshold depends on; the file has to be of the same.
+        model: What stands behind the detector, by `identity`; likewise.
 
     Raises:
-        ConfigError: If there is no threshold or there are two, or the file is of other settings.
+        ConfigError: If there is no threshold or there are two, or the file is of other settings or
+            of another model.
     """
     if (threshold is None) is (calibration is None):
         found = "neither" if threshold is None else "both"
@@ -43,7 +54,38 @@ def threshold_of(
                 f"calibration: {calibration} is for {key} = {known.get(key)!r}, not {value!r}",
                 hint=_HINT,
             )
+    for key, found in model.items():
+        if key in kept.get("victim", {}) and not _same(known := kept["victim"][key], found):
+            raise ConfigError(
+                f"calibration: {calibration} is for a model whose {key} is {known}, here {found}",
+                hint=_HINT,
+            )
     return float(kept["threshold"])
+
+
+def identity(classifier: Classifier) -> dict[str, object]:
+    """What tells the model behind a detector from others: its network, the size of its weights, its
+    classes, and how many defences stand between.
+    """
+    inner, between = classifier, 0
+    while isinstance(inner, Defended):
+        inner, between = inner.inner, between + 1
+    module = getattr(inner, "module", None)
+    found: dict[str, object] = {
+        "network": type(inner if module is None else module).__qualname__,
+        "classes": list(classifier.spec.classes),
+        "defences": between,
+    }
+    if isinstance(module, nn.Module):
+        norms = [float(value.detach().norm()) for value in module.parameters()]
+        found["weights"] = math.hypot(*norms)
+    return found
+
+
+def _same(known: object, found: object) -> bool:
+    if isinstance(known, float) and isinstance(found, float):
+        return math.isclose(known, found, rel_tol=1e-4)
+    return known == found
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def _exchanged(
 ) -> TorchClassifier:
     model, path = torch_model(classifier, kind), find(weights, kind)
     state, card = read(path, kind)
+    card.check(model.module, model.spec.classes, path)
     module = build(copy.deepcopy(model.module), card)
     return model.with_module(load_into(module, state, path))
 

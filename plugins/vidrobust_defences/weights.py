@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class Card:
         accuracy: Share of the last epoch's adversarial clips that were classified correctly before
             the step they were made for.
         config: The tables `model`, `source` and, where the training began behind one, `defence`.
+        network: Class of the network; shapes alone do not tell a TSM from a TSN.
+        classes: Its classes, in order.
     """
 
     kind: str
@@ -42,6 +44,24 @@ class Card:
     seed: int = 0
     accuracy: float = 0.0
     config: Mapping[str, object] = field(default_factory=dict)
+    network: str = ""
+    classes: Sequence[str] = ()
+
+    def check(self, module: nn.Module, classes: Sequence[str], path: Path) -> None:
+        """Refuse a victim that these weights were not trained for.
+
+        Raises:
+            ConfigError: If network or classes differ from those that the card names.
+        """
+        for what, known, found in (
+            ("network", self.network, type(module).__qualname__),
+            ("classes", list(self.classes), list(classes)),
+        ):
+            if known and known != found:
+                raise ConfigError(
+                    f"weights: {path} were trained for {what} {known}, not {found}",
+                    hint="defend the model they were trained on; the file's card names it",
+                )
 
 
 def save(path: Path, module: nn.Module, card: Card, *, half: bool) -> None:

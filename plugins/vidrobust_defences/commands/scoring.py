@@ -15,7 +15,7 @@ from vidrobust.bench.plan import Plan, defended
 from vidrobust.bench.record import RunFolder
 from vidrobust.errors import ConfigError, VideoError
 from vidrobust.protocols import Classifier
-from vidrobust_defences.calibration import SCHEMA
+from vidrobust_defences.calibration import SCHEMA, identity
 from vidrobust_defences.roc import roc, share_above, threshold_at
 
 BATCH = 8
@@ -81,6 +81,7 @@ def calibrate(
         "fpr": rate,
         "threshold": threshold,
         "clean": _told(clean, threshold),
+        "victim": identity(classifier),
         "config": {key: plan.config.get(key) for key in ("model", "defence", "source")},
     }
     if runs:

@@ -15,6 +15,7 @@ from vidrobust.bench.training import TrainingState, train_keywords
 from vidrobust.errors import ConfigError
 from vidrobust_defences.commands.clips import Clips
 from vidrobust_defences.restoration import parameters_of
+from vidrobust_defences.trained import torch_model
 from vidrobust_defences.trainers import TRAINERS, Ready
 from vidrobust_defences.training import AdversarialTraining, Settings
 from vidrobust_defences.weights import Card, save
@@ -65,6 +66,7 @@ class TrainingRun:
         self.state.check(resume=resume)
         keywords, settings = settings_of(self.kind, self.options)
         classifier, seed = self.plan.victim(), self.plan.run.seed
+        network = type(torch_model(classifier, self.kind).module).__qualname__
         ready: Ready = TRAINERS[self.kind](classifier, seed, **keywords)
         clips = Clips.of(self.plan.source.build(), classifier, self.plan.run)
         clips.load_all(self.say)
@@ -82,6 +84,8 @@ class TrainingRun:
             seed=seed,
             accuracy=round(training.right / max(1, training.seen), 4),
             config={k: self.plan.config.get(k) for k in ("model", "defence", "source")},
+            network=network,
+            classes=classifier.spec.classes,
         )
         save(self.out, ready.model.module, card, half=self.half)
         self.state.drop()

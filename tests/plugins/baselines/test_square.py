@@ -11,7 +11,7 @@ from vidrobust_baselines.square import HALVINGS, Square
 from vidrobust.engine import Subject, solve
 from vidrobust.errors import ConfigError
 from vidrobust.testing import LinearVictim, answer
-from vidrobust.threat import L2, Frames, Linf, Oracle, ThreatModel
+from vidrobust.threat import L2, Box, Frames, Linf, Oracle, ThreatModel
 from vidrobust.types import Response
 
 EPSILON = 0.01
@@ -129,6 +129,18 @@ def test_under_a_joint_constraint_every_candidate_is_projected():
     constraint = Linf(EPSILON) & Frames(2)
     task, asked = transcript(Square(), constraint=constraint)
     assert all(constraint.contains(clips[0], task.clean) for clips in asked.asked)
+
+
+@pytest.mark.parametrize("constraint", [Linf(EPSILON) & Frames(2), Linf(EPSILON) & Box(4, 4, 5, 5)])
+def test_under_a_joint_constraint_no_query_is_spent_on_what_it_takes_back(constraint):
+    victim = LinearVictim()
+    task, asked = transcript(Square(), victim, constraint=constraint, budget=200)
+    best, lowest, repeats = asked.asked[0][0], loss(victim, task, asked.asked[0][0]), 0
+    for clips in asked.asked[1:]:
+        repeats += torch.equal(clips[0], best)
+        if loss(victim, task, clips[0]) < lowest:
+            best, lowest = clips[0], loss(victim, task, clips[0])
+    assert repeats == 0
 
 
 def test_the_log_margin_keeps_its_slope_where_the_softmax_is_saturated():

@@ -8,12 +8,14 @@ import pytest
 import torch
 from vidrobust_defences.advit import AdvIt, divergence, pseudo_frame
 from vidrobust_defences.roc import roc, share_above, threshold_at
+from vidrobust_defences.similar_queries import SimilarQueries
 
 from vidrobust.cli.main import main
 from vidrobust.engine import Subject, solve
 from vidrobust.errors import ConfigError
 from vidrobust.plugin.manager import PluginHost
 from vidrobust.testing import LinearVictim
+from vidrobust.testing.toy import ShyVictim
 from vidrobust.threat import Linf, Oracle, ThreatModel
 
 
@@ -129,6 +131,7 @@ def test_scores_do_not_depend_on_the_batch():
     [
         ({}, "expected threshold or calibration, got neither"),
         ({"threshold": 1.0, "calibration": "x.json"}, "got both"),
+        ({"threshold": 1.0, "frames": []}, "frames: none can be tested"),
         ({"threshold": 1.0, "frames": [4]}, "frames: 4 cannot be tested, expected frames from 1"),
         ({"calibration": "x.json"}, r"x\.json cannot be read"),
     ],
@@ -138,6 +141,28 @@ def test_what_is_missing_or_wrong_is_said(settings, message, tmp_path):
         settings = settings | {"calibration": tmp_path / settings["calibration"]}
     with pytest.raises(ConfigError, match=message):
         AdvIt(**settings).wrap(LinearVictim())
+
+
+def test_a_defence_that_remembers_cannot_stand_behind_it():
+    alarm = SimilarQueries().wrap(LinearVictim())
+
+    with pytest.raises(ConfigError, match="would remember these"):
+        AdvIt(threshold=1.0).wrap(alarm)
+    SimilarQueries().wrap(AdvIt(threshold=1.0).wrap(LinearVictim()))
+
+
+def test_a_clip_whose_predicted_frames_are_refused_is_flagged():
+    victim = LinearVictim()
+    shy = ShyVictim(victim, victim.clip(), 1.0)  # refuses every other clip
+
+    assert torch.isnan(AdvIt(threshold=1e9).wrap(shy)(victim.clip()[None])).all()
+
+
+def test_a_threshold_lies_between_scores_so_that_last_bits_do_not_matter():
+    clean = [0.1 * step for step in range(20)]
+
+    for rate in (0.0, 0.05, 0.1, 0.5):
+        assert min(abs(threshold_at(clean, rate) - score) for score in clean) > 0.01
 
 
 def test_a_threshold_lets_a_share_of_clean_clips_lie_above():
@@ -179,6 +204,10 @@ def test_calibrate_on_clean_clips_then_run_behind_the_detector(tmp_path, capsys)
     manifest = json.loads((out / "run.json").read_text())
     assert manifest["environment"]["forwards_per_query"] == 3
     assert "zoo/c3d + advit" in capsys.readouterr().out
+
+    other = [*behind, "--model", "zoo/tsm"]
+    assert call("run", *cheap, *other, "--out", str(tmp_path / "other")) == 2
+    assert "is for a model whose network is C3D, here TSM" in capsys.readouterr().err
 
     assert call("calibrate-defence", "--out", str(file)) == 2
     wrong = ["--defence", "advit", "--set", f"defence.calibration={file}"]

@@ -65,6 +65,29 @@ def test_what_a_postprocessor_gives_are_probabilities(name, kwargs):
         assert torch.equal(found.argmax(dim=1), victim(clips).argmax(dim=1))
 
 
+def test_what_a_random_preprocessor_draws_is_a_function_of_the_clip():
+    victim = LinearVictim()
+    clips = torch.stack([victim.clip(0), victim.clip(1)])
+    defended = ArtDefence("GaussianAugmentation", {"augmentation": False, "sigma": 0.1}).wrap(
+        victim
+    )
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+
+    together = defended(clips)
+
+    assert torch.equal(together, torch.cat([defended(clip[None]) for clip in clips]))
+    assert not torch.allclose(together, victim(clips))
+    assert np.array_equal(np.random.get_state()[1], before)
+
+
+def test_a_layout_that_art_rejects_is_explained():
+    victim = LinearVictim()
+    with pytest.raises(ConfigError, match="rejects the layout 'frames'") as caught:
+        ArtDefence("VideoCompression", {"video_format": "mp4"}).wrap(victim)(victim.clip()[None])
+    assert "nfhwc" in caught.value.hint
+
+
 def test_a_refusal_stays_one():
     victim = LinearVictim()
     shy = ShyVictim(victim, victim.clip(), 1.0)

@@ -10,6 +10,7 @@ from vidrobust.bench.config import load_config, resolve
 from vidrobust.bench.record import RunFolder
 from vidrobust.bench.runner import Runner
 from vidrobust.testing import LinearVictim
+from vidrobust.threat import Oracle
 
 
 def refused(defended, clips):
@@ -38,6 +39,21 @@ def test_batches_do_not_matter():
     one, many = (SimilarQueries(count=3).wrap(victim) for _ in range(2))
 
     assert refused(one, clips) == [row for clip in clips for row in refused(many, clip[None])]
+
+
+def test_a_batch_that_the_model_has_no_memory_for_is_remembered_once():
+    class Small(LinearVictim):
+        def __call__(self, clips):
+            if len(clips) > 2:
+                raise torch.OutOfMemoryError
+            return super().__call__(clips)
+
+    victim = Small()
+    clips = victim.clip().repeat(4, 1, 1, 1, 1)
+
+    answer = Oracle(SimilarQueries(count=4).wrap(victim), max_batch=4).ask(clips)
+
+    assert not answer.refused.any()
 
 
 def test_a_full_memory_forgets_the_oldest():

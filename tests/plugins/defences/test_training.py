@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from vidrobust_defences.trained import Oud, PgdAt
 from vidrobust_defences.training import AdversarialTraining, Settings, augmented
 from vidrobust_defences.weights import SHIPPED, find, read
 from vidrobust_defences.whitebox import Pgd, accuracy
+from vidrobust_zoo import models
 
 from vidrobust.bench.config import load_config, resolve
 from vidrobust.cli.main import main
@@ -199,7 +201,7 @@ def test_half_precision_makes_a_small_file_that_answers_nearly_the_same(tmp_path
 
 def test_weights_of_something_else_are_refused(tmp_path):
     run(tmp_path / "linear.safetensors")
-    with pytest.raises(ConfigError, match="of another network"):
+    with pytest.raises(ConfigError, match="trained for network"):
         PgdAt(str(tmp_path / "linear.safetensors")).wrap(model(Stages()))
     with pytest.raises(ConfigError, match="of defence 'pgd-at', expected 'oud'"):
         Oud(str(tmp_path / "linear.safetensors")).wrap(model(Linear()))
@@ -260,3 +262,14 @@ def test_weights_that_ship_are_named_for_what_they_are():
         assert path.stat().st_size < 3_000_000
         assert (card.kind, card.config["model"]["use"]) == (kind, f"zoo/{network}")
         assert not Path(card.config["source"]["root"]).is_absolute()
+
+
+@pytest.mark.parametrize("kind", [PgdAt, Oud])
+def test_weights_of_another_network_or_other_classes_are_refused(kind):
+    kind("tsm-ucf6").wrap(models.tsm("ucf6"))
+    with pytest.raises(ConfigError, match="trained for network TSM, not TSN"):
+        kind("tsm-ucf6").wrap(models.tsn("ucf6"))
+    victim = models.tsm("ucf6")
+    victim._spec = replace(victim.spec, classes=victim.spec.classes[::-1])
+    with pytest.raises(ConfigError, match="trained for classes"):
+        kind("tsm-ucf6").wrap(victim)
