@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from many_runs import ucf_keys
 
 from vidrobust.bench.record import RunFolder
-from vidrobust.bench.report import interval, number, read_row
+from vidrobust.bench.report import interval, number
+from vidrobust.bench.rows import read_row
 from vidrobust.metrics.outcome import ATTACKED, METRICS, summarise
 
 PAPER = {

@@ -21,7 +21,8 @@ from rich.text import Text
 
 from vidrobust.bench.config import load_config, resolve
 from vidrobust.bench.record import RunFolder
-from vidrobust.bench.report import read_rows, rich_tables
+from vidrobust.bench.report import rich_tables
+from vidrobust.bench.rows import read_rows
 from vidrobust.bench.runner import Runner
 from vidrobust.cli.live import LiveView
 from vidrobust.cli.output import App

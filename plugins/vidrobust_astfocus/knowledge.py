@@ -52,10 +52,6 @@ class Known:
         """The weights."""
         return self.weights
 
-    def note(self) -> dict[str, object]:
-        """A line of the trace."""
-        return {"file": self.file, "training_queries": self.queries}
-
     def put_into(self, learner: Learner, features: str) -> None:
         """Let a learner begin with this.
 

@@ -210,7 +210,7 @@ class AstFocus:
         learning = (self.spatial == "agent", self.temporal == "agent")
         learner = Learner(view, settings, self.key_frames, seed, learning)
         if self._known is not None:
-            task.note({"agents": self._known.note()})
+            task.note({"agents": self._known.file, "training_queries": self._known.queries})
             self._known.put_into(learner, choice.features.name)
         return PaperAgents(
             learner,

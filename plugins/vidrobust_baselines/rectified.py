@@ -7,8 +7,9 @@ towards the clean one. Both are `GradientLoop`s; only their parts differ.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +30,15 @@ RELEASED_SIGMA = 1e-6
 """Of targeted attacks, in the released code."""
 
 
+class Recipe(Protocol):
+    """What `Rectified.of` checks of a recipe; the rest it copies by name."""
+
+    samples: int
+    sigma: float
+    mode: Literal["paper", "release"]
+    estimator: GradientEstimator | None
+
+
 @dataclass(frozen=True)
 class Rectified:
     """Settings of the loop; the recipes describe them."""
@@ -46,6 +56,23 @@ class Rectified:
     release: bool
     estimator: GradientEstimator | None = None
     reducer: DimensionReducer | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Rectified:
+        """The loop of a recipe, which has the settings as attributes of the same names.
+
+        Raises:
+            ConfigError: If they contradict each other.
+        """
+        own = (recipe.samples, recipe.sigma)
+        if recipe.estimator is not None and own != (type(recipe).samples, type(recipe).sigma):
+            raise ConfigError(
+                "samples and sigma belong to the default estimator, and another one is given",
+                hint="set attack.estimator.samples and attack.estimator.sigma instead",
+            )
+        names = [field.name for field in fields(cls) if field.name != "release"]
+        settings = {name: getattr(recipe, name) for name in names}
+        return cls(**settings, release=recipe.mode == "release")
 
     def __post_init__(self) -> None:
         if self.step_floor > self.step_size:

@@ -37,7 +37,13 @@ from vidrobust_astfocus.features import choose_features
 
 from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName
-from vidrobust.protocols import FrameFeatures, Source, Task
+from vidrobust.protocols import (
+    DimensionReducer,
+    FrameFeatures,
+    GradientEstimator,
+    Source,
+    Task,
+)
 from vidrobust.threat import linf_radius
 from vidrobust.types import Access, Queries, Query, Targeted
 from vidrobust_baselines.agents import load_agent
@@ -74,6 +80,9 @@ class Sparse:
         random_start: Start at a uniform draw from the epsilon ball, on the key frames.
         start: Clips of the target class to walk from; None stays in the epsilon ball.
         mode: `paper`, or `release` for the rules of the released code.
+        estimator: Replaces NES; `samples` and `sigma` are then its own affair.
+        reducer: Replaces the tentative directions; `split`, `network` and `weights` are then its,
+            and which frames are probed, too.
     """
 
     agent: Path | None = None
@@ -93,25 +102,15 @@ class Sparse:
     random_start: bool = True
     start: Source | None = None
     mode: Literal["paper", "release"] = "paper"
+    estimator: GradientEstimator | None = None
+    reducer: DimensionReducer | None = None
     needs: ClassVar[Access] = Access.TOP_1
     _loop: Rectified = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.frames is not None and (not self.frames or min(self.frames) < 0):
             raise ConfigError(f"frames: expected frames counted from 0, got {list(self.frames)}")
-        self._loop = Rectified(
-            samples=self.samples,
-            sigma=self.sigma,
-            step_size=self.step_size,
-            step_floor=self.step_floor,
-            patience=self.patience,
-            split=self.split,
-            network=self.network,
-            weights=self.weights,
-            objective=self.objective,
-            random_start=self.random_start,
-            release=self.mode == "release",
-        )
+        self._loop = Rectified.of(self)
 
     def run(self, task: Task) -> Queries[None]:
         """Choose the frames, then walk until the engine ends it.

@@ -33,9 +33,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt
-from vidrobust_estimators.nes import NES
 
-from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName
 from vidrobust.protocols import DimensionReducer, GradientEstimator, Source, Task
 from vidrobust.threat import linf_radius
@@ -84,26 +82,7 @@ class Vbad:
     _loop: Rectified = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.estimator is not None and (self.samples, self.sigma) != (48, NES.sigma):
-            raise ConfigError(
-                "samples and sigma belong to the default estimator, and another one is given",
-                hint="set attack.estimator.samples and attack.estimator.sigma instead",
-            )
-        self._loop = Rectified(
-            samples=self.samples,
-            sigma=self.sigma,
-            step_size=self.step_size,
-            step_floor=self.step_floor,
-            patience=self.patience,
-            split=self.split,
-            network=self.network,
-            weights=self.weights,
-            objective=self.objective,
-            random_start=self.random_start,
-            release=self.mode == "release",
-            estimator=self.estimator,
-            reducer=self.reducer,
-        )
+        self._loop = Rectified.of(self)
 
     def run(self, task: Task) -> Queries[None]:
         """Walk until the engine ends it; in `release` mode it may give up."""

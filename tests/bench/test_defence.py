@@ -15,7 +15,8 @@ from whole_runs import config, run, stable, write_videos
 from vidrobust.bench.config import config_digest, resolve
 from vidrobust.bench.page import write_page
 from vidrobust.bench.record import RunFolder
-from vidrobust.bench.report import read_row, render
+from vidrobust.bench.report import render
+from vidrobust.bench.rows import read_row
 from vidrobust.bench.runner import Runner
 from vidrobust.bench.suite import load_suite
 from vidrobust.bench.verify import verify_run

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from vidrobust.bench.report import read_row, read_rows, render
+from vidrobust.bench.report import render
+from vidrobust.bench.rows import read_row, read_rows
 from vidrobust.cli.compare import compare
 from vidrobust.cli.output import App
 from vidrobust.cli.report import report
@@ -235,3 +236,19 @@ def test_compare_prints_a_table_and_json(make_run):
     assert "against a" in printed
     assert "+511.8" not in printed  # queries are whole numbers in the table
     assert "+512" in printed
+
+
+def test_a_run_with_trained_agents_and_one_with_refusals_say_so(make_run: MakeRun) -> None:
+    trained = [{**line(0, "success", 62, 2.0), "training_queries": 27_000}]
+    refused = [
+        {**line(0, "detected", 30, 2.0), "refused": 1, "queries_to_refusal": 30},
+        {**line(1, "success", 62, 2.0), "refused": 2, "queries_to_refusal": 50},
+        {**line(2, "misclassified", 1, 0.0), "refused": 1, "queries_to_refusal": 1},
+    ]
+    rows = read_rows([make_run("trained", trained), make_run("refused", refused)])
+
+    assert "27,000 queries of training before" in rows[0].rules
+    text = render(rows[1:], "table")
+    assert "1 detected" in text
+    assert "2 refused, first at query 40 in the mean" in " ".join(text.split())
+    assert json.loads(render(rows[1:], "json"))[0]["queries_to_refusal"]["value"] == 40

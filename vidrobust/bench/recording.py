@@ -49,6 +49,9 @@ def finished_record(session: Session, path: str | None, clip: str | None) -> Vid
     if outcome.queries_to_refusal is not None:
         record["refused"] = outcome.refused
         record["queries_to_refusal"] = outcome.queries_to_refusal
+    for note in session.trace:
+        if isinstance(spent := note.get("training_queries"), int) and spent:
+            record["training_queries"] = spent
     return record
 
 

@@ -1,4 +1,4 @@
-"""Tables of runs: read as data, then written for people, papers and programs.
+"""Tables of runs for people, papers and programs.
 
 A table of one run lists its metrics line by line; a table of several has a line per run.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from vidrobust.bench.rows import Row
 from vidrobust.errors import ConfigError
-from vidrobust.metrics.outcome import METRICS, Estimate, Metric, Summary, summarise
+from vidrobust.metrics.outcome import METRICS, Estimate, Metric
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,96 +29,6 @@ SHOWN = tuple(metric for metric in METRICS if metric.name != "clean_accuracy")
 
 WORDS = ("run", "model", "attack", "rules")
 """The columns of words in a Markdown or LaTeX table; numbers follow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One run.
-
-    Args:
-        run: What tells it apart: the folder's name, or its path where two have one name.
-        model: Name of the victim.
-        defence: Names of its defences, the innermost first; empty where it has none.
-        source: Name of the source.
-        attack: Name of the attack, and of the parts the config replaced.
-        goal: `untargeted` or `targeted`, where the threat model says.
-        budget: Query budget per video.
-        constraint: How far a clip may be from the clean one, as `linf 8/255`.
-        forwards_per_query: Forward passes of the victim that one query costs.
-        finished: Whether the run came to its end.
-        summary: Its metrics.
-    """
-
-    run: str
-    model: str
-    source: str
-    attack: str
-    goal: str
-    budget: int
-    forwards_per_query: int
-    finished: bool
-    summary: Summary
-    defence: str = ""
-    constraint: str = ""
-
-    @property
-    def rules(self) -> str:
-        """`untargeted, 15,000 queries, linf 8/255`: a rate means nothing without them."""
-        parts = (self.goal, f"{self.budget:,} queries", self.constraint)
-        return ", ".join(part for part in parts if part)
-
-    @property
-    def victim(self) -> str:
-        """`zoo/c3d`, or `zoo/c3d + pgd-at, advit`."""
-        return f"{self.model} + {self.defence}" if self.defence else self.model
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        plain = {name: getattr(self, name) for name in self.__slots__ if name != "summary"}
-        return {**plain, "summary": self.summary.as_dict()}
-
-
-def read_rows(folders: Sequence[Path]) -> list[Row]:
-    """The runs in some folders.
-
-    Raises:
-        RecordError: If one is no run folder or is damaged.
-    """
-    names = [folder.resolve().name for folder in folders]
-    return [
-        read_row(folder, name=name if names.count(name) == 1 else str(folder))
-        for folder, name in zip(folders, names, strict=True)
-    ]
-
-
-def read_row(folder: Path, *, name: str = "") -> Row:
-    """The run in a folder.
-
-    Args:
-        folder: What `vidrobust run` wrote.
-        name: How the table calls it; the folder's name by default.
-
-    Raises:
-        RecordError: If it is no run folder or is damaged.
-    """
-    from vidrobust.bench.record import RunFolder
-
-    run = RunFolder(folder)
-    manifest = run.manifest()
-    config = manifest["config"]
-    return Row(
-        run=name or folder.resolve().name,
-        model=_used(config, "model"),
-        source=_used(config, "source"),
-        attack=_attack(config),
-        goal=str(config.get("threat", {}).get("goal", "")),
-        budget=manifest["budget"],
-        forwards_per_query=manifest.get("environment", {}).get("forwards_per_query", 1),
-        finished=manifest["finished"] is not None,
-        summary=summarise(run.records(), manifest["budget"]),
-        defence=", ".join(str(table.get("use", "?")) for table in defence_tables(config)),
-        constraint=_constraint(config.get("threat", {}).get("constraint")),
-    )
 
 
 def render(rows: Sequence[Row], form: Form, *, width: int = 100) -> str:
@@ -205,12 +114,14 @@ def _many_runs(rows: Sequence[Row]) -> Table:
 def _population(row: Row) -> str:
     counts = row.summary.by_status
     parts = [f"{row.summary.attacked} attacked"]
-    parts += [f"{counts[s]} {s}" for s in ("misclassified", "error") if counts[s]]
+    parts += [f"{counts[s]} {s}" for s in ("detected", "misclassified", "error") if counts[s]]
     ending = "" if row.finished else ", not finished"
     noun = "video" if row.summary.videos == 1 else "videos"
     cost = (
         f", {row.forwards_per_query} forward passes a query" if row.forwards_per_query > 1 else ""
     )
+    if (first := row.queries_to_refusal).value is not None:
+        cost += f", {first.count} refused, first at query {first.value:.0f} in the mean"
     return f"{row.summary.videos} {noun} ({', '.join(parts)}){cost}{ending}"
 
 
@@ -286,35 +197,6 @@ def _spread(metric: Metric, estimate: Estimate | None) -> Iterator[tuple[str, fl
     """Value, low and high end under their column names."""
     for field, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
         yield metric.name + suffix, getattr(estimate, field, None)
-
-
-def _constraint(value: object) -> str:
-    """`linf 8/255`, or `linf 8/255 & frames 4` where several hold together."""
-    if isinstance(value, list):
-        return " & ".join(map(_constraint, value))
-    if not isinstance(value, Mapping):
-        return ""
-    settings = [str(setting) for key, setting in value.items() if key != "use"]
-    return " ".join([str(value.get("use", "?")), *settings])
-
-
-def _used(config: Mapping[str, Any], table: str) -> str:
-    return str(config.get(table, {}).get("use", "?"))
-
-
-def defence_tables(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The defences of a resolved config, the innermost first."""
-    value = config.get("defence", [])
-    return [value] if isinstance(value, Mapping) else list(value)
-
-
-def _attack(config: Mapping[str, Any]) -> str:
-    """`pgd-nes`, or `pgd-nes + random, prune` where the config names a part and a refiner."""
-    table = config.get("attack", {})
-    parts = [v["use"] for v in table.values() if isinstance(v, Mapping) and "use" in v]
-    name = " + ".join([str(table.get("use", "?")), *map(str, parts)])
-    refiner = config.get("refine", {}).get("use")
-    return f"{name}, {refiner}" if refiner else name
 
 
 def _new_table(title: str | None) -> Table:

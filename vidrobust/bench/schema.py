@@ -64,6 +64,8 @@ class VideoRecord(TypedDict):
     """Queries that a defended model refused; left out where there were none."""
     queries_to_refusal: NotRequired[int]
     """As `queries`, at the first of them."""
+    training_queries: NotRequired[int]
+    """What the attack's agents were trained with, on other videos; left out where nothing was."""
 
 
 class Check(TypedDict):

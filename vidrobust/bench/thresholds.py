@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidrobust.bench.record import RunFolder
-from vidrobust.bench.report import read_rows
+from vidrobust.bench.rows import read_rows
 from vidrobust.bench.values import suggestion
 from vidrobust.errors import ConfigError
 from vidrobust.metrics.outcome import METRICS, Estimate, robust_accuracy

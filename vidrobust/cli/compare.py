@@ -30,7 +30,7 @@ def compare(app: App, base: Path, others: tuple[Path, ...], *, as_json: bool) ->
     after Holm's correction.
     """
     from vidrobust.bench.record import RunFolder
-    from vidrobust.bench.report import read_rows
+    from vidrobust.bench.rows import read_rows
     from vidrobust.metrics.paired import adjusted
     from vidrobust.metrics.paired import compare as compared
 

@@ -94,7 +94,8 @@ def show_report(app: App, runs: Sequence[Path], form: Form, *, out: Path | None 
     Raises:
         RecordError: If one is no run folder or is damaged, or the file cannot be written.
     """
-    from vidrobust.bench.report import read_rows, render, rich_tables
+    from vidrobust.bench.report import render, rich_tables
+    from vidrobust.bench.rows import read_rows
 
     rows = read_rows(runs)
     for row in rows:

@@ -178,7 +178,7 @@ def _base(out: str | int | None) -> Mapping[str, Any]:
 
 def _defences(config: Mapping[str, Any], names: tuple[str, ...]) -> object:
     """The tables of the named defences; those that the config has keep their settings."""
-    from vidrobust.bench.report import defence_tables
+    from vidrobust.bench.rows import defence_tables
 
     known = {str(table.get("use")): dict(table) for table in defence_tables(config)}
     tables = [known.get(name, {"use": name}) for name in names]

@@ -14,6 +14,7 @@ from vidrobust_astfocus.training import AstFocusTrainer, reducer_of
 from vidrobust_baselines.pgd_nes import pgd_nes
 from whole_runs import interrupt
 
+from vidrobust.bench.rows import read_row
 from vidrobust.cli.main import main
 from vidrobust.errors import ConfigError
 from vidrobust.testing import LinearVictim, answer
@@ -84,8 +85,10 @@ def test_a_run_with_agents_begins_with_their_weights_and_says_so(trained, tmp_pa
     assert call("run", *victim, *options, "--out", str(out), "-q") == 0
     (trace,) = out.glob("trace/*")
     noted = [json.loads(line) for line in trace.read_text().splitlines()]
-    (agents,) = [line["agents"] for line in noted if "agents" in line]
-    assert agents == {"file": str(trained), "training_queries": read_known(trained).queries}
+    spent = read_known(trained).queries
+    (line,) = [line for line in noted if "agents" in line]
+    assert (line["agents"], line["training_queries"]) == (str(trained), spent)
+    assert f"{spent:,} queries of training before" in read_row(out).rules
 
 
 def test_agents_know_at_the_start_what_the_others_knew_at_the_end():

@@ -12,6 +12,8 @@ from vidrobust_astfocus.grid_features import GridFeatures
 from vidrobust_baselines.agents import Card, FrameAgent, fresh_agent, load_agent, save_agent
 from vidrobust_baselines.key_frames import diversity, greedy, intrinsic, representativeness, unit
 from vidrobust_baselines.sparse import DRAWS, HALVINGS, Sparse
+from vidrobust_estimators.sign import Sign
+from vidrobust_reducers.random import RandomPatches
 
 from vidrobust.engine import Subject, solve
 from vidrobust.errors import ConfigError
@@ -237,3 +239,11 @@ def test_an_agent_that_sees_other_features_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="sees 'mobilenet-v2'") as caught:
         transcript(quick(agent=path))
     assert "attack.features" in caught.value.hint
+
+
+def test_estimator_and_reducer_can_be_replaced():
+    attack = quick(key_frames=2, estimator=Sign(samples=3), reducer=RandomPatches())
+    _, asked, _ = transcript(attack, at_most=30)
+    assert {len(clips) for clips in asked.asked} == {1, 3}
+    with pytest.raises(ConfigError, match="belong to the default estimator"):
+        quick(samples=10, estimator=Sign())

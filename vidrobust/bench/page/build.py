@@ -11,7 +11,8 @@ from typing import Any
 
 from vidrobust.bench.limit import evenly
 from vidrobust.bench.record import RunFolder
-from vidrobust.bench.report import Row, defence_tables, interval, number, read_rows
+from vidrobust.bench.report import interval, number
+from vidrobust.bench.rows import Row, defence_tables, read_rows
 from vidrobust.bench.verify import load_verification
 from vidrobust.errors import ConfigError, RecordError
 from vidrobust.metrics.outcome import METRICS
