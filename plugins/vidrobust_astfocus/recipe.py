@@ -8,7 +8,10 @@ Implementation details:
    the sizes).
 3. The step is halved after `patience` candidates without progress, to at least 0.001 untargeted and
    0.0024 targeted: the released code halves on progress.
-4. `mode = "release"` is the released code's attack instead: `released_step` and `released_agents`.
+4. Objective: the probability margin, and with a target the cross-entropy: the probability of a
+   target that is far away is nearly zero and has no slope. The released code mixes 0.9 of it with
+   0.1 of the label's.
+5. `mode = "release"` is the released code's attack instead: `released_step` and `released_agents`.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from vidrobust_estimators.nes import NES
 
 from vidrobust.attacks import GradientLoop, SignedStep
 from vidrobust.errors import ConfigError
-from vidrobust.objectives import ObjectiveName, ScoreObjective
+from vidrobust.objectives import ObjectiveName, ScoreObjective, usual_objective
 from vidrobust.protocols import DimensionReducer, GradientEstimator, Objective, Task
 from vidrobust.types import Access, Targeted
 from vidrobust_astfocus.reducer import AstFocus, Mode
@@ -40,7 +43,7 @@ def astfocus(
     patience: Annotated[int, Ge(0)] = 20,
     signed: bool = True,
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0,
-    objective: ObjectiveName = "margin",
+    objective: ObjectiveName | None = None,
     estimator: GradientEstimator | None = None,
     reducer: DimensionReducer | None = None,
 ) -> GradientLoop:
@@ -57,7 +60,8 @@ def astfocus(
         signed: Step along the sign (Eq. 1), or along the estimate scaled to unit mean absolute
             value; the estimator `zoo` wants the latter.
         momentum: Share of each pixel's earlier direction kept, see `PixelMomentum`.
-        objective: What is minimised, see `vidrobust.objectives.ScoreObjective`.
+        objective: What is minimised, see `vidrobust.objectives.ScoreObjective`; None is `margin`,
+            and `cross-entropy` with a target.
         estimator: Replaces NES (Fig. 12); `samples` and `sigma` are then its own affair.
         reducer: The agents with other settings; `astfocus` with its defaults otherwise.
 
@@ -81,7 +85,7 @@ def astfocus(
             patience=(patience, 20),
             signed=(signed, True),
             momentum=(momentum, 0.0),
-            objective=(objective, "margin"),
+            objective=(objective, None),
             estimator=(estimator, None),
         )
         return _released(samples, sigma, reducer)
@@ -99,7 +103,7 @@ def astfocus(
             size, floor = STEPS["targeted"]
             update.step_size = size if step_size is None else step_size
             update.floor = min(floor, update.step_size) if step_floor is None else step_floor
-        return ScoreObjective(task.goal, objective)
+        return ScoreObjective(task.goal, objective or usual_objective(task.goal))
 
     return GradientLoop(
         objective=begin,

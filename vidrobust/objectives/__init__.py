@@ -12,6 +12,7 @@ from vidrobust.objectives.scores import (
     ObjectiveName,
     ScoreObjective,
     flicker,
+    usual_objective,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "Radial",
     "ScoreObjective",
     "flicker",
+    "usual_objective",
 ]

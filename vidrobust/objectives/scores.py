@@ -30,8 +30,7 @@ class ScoreObjective:
         name: `margin`: label minus best other probability (untargeted), best other minus target
             (targeted). `log-margin`: the same of log-probabilities, which is the margin of the
             logits: it keeps its slope where the softmax is saturated. `cross-entropy`:
-                log-probability of the label
-            (untargeted), minus that of the target (targeted). `probability`: the label's, or minus
+            log-probability of the label (untargeted), minus that of the target (targeted). `probability`: the label's, or minus
             the target's: all that top-1 access carries (AstFocus, Eq. 2). `runner-up`: one minus
             the best other probability, or minus the target's (ME-Sampler's released code).
             `flicker`: of `l = margin + 0.05`, `max(0, min(l^2 / 0.05, l))`: the margin, flattening
@@ -77,6 +76,11 @@ class ScoreObjective:
         others = scores.clone()
         others[:, self.goal.label] = -torch.inf
         return others.amax(dim=1)
+
+
+def usual_objective(goal: Goal) -> ObjectiveName:
+    """`margin`, and `cross-entropy` with a target, whose probability has no slope from afar."""
+    return "cross-entropy" if isinstance(goal, Targeted) else "margin"
 
 
 def flicker(margins: Tensor) -> Tensor:

@@ -23,12 +23,14 @@ class AttackContract:
         slack: How many times the smallest possible epsilon it is given.
         budget: Queries within which it must succeed.
         access: What the threat model shows.
+        far_targets: Whether it reaches targets that are not the nearest class.
     """
 
     goals: tuple[str, ...] = ("untargeted", "targeted")
     slack: float = 3.0
     budget: int = 6000
     access: Access = Access.SCORES
+    far_targets: bool = True
 
     def make(self) -> Attack:
         """A fresh attack."""
@@ -39,7 +41,8 @@ class AttackContract:
 
     def _subject(self, victim: LinearVictim, seed: int) -> Subject:
         clip = victim.clip(seed)
-        return Subject(f"toy-{seed}", clip, victim.label(clip), victim.spec.classes, seed)
+        label, spec = victim.label(clip), victim.spec
+        return Subject(f"toy-{seed}", clip, label, spec.classes, seed, spec=spec)
 
     def _threat(
         self, victim: LinearVictim, seed: int, goal: str, *, slack: float, budget: int
@@ -86,6 +89,27 @@ class AttackContract:
         for goal in self.goals:
             outcome = self._solve(seed, goal, slack=self.slack, budget=self.budget)
             assert outcome.status == "success", goal
+
+    def test_it_reaches_a_target_that_is_not_the_nearest_class(self) -> None:
+        """Of three classes the least likely one, with twice the room and three times the budget:
+        that another class falls behind the label does not do.
+        """
+        if "targeted" not in self.goals or not self.far_targets:
+            pytest.skip("this attack has no targets, or near ones only")
+        victim = LinearVictim(classes=3)
+        clip = victim.clip(0)
+        target = int(victim.logits(clip[None]).argmin())
+        goal = Targeted(victim.label(clip), target)
+        threat = ThreatModel(
+            goal="targeted",
+            target=target,
+            access=self.access,
+            constraint=Linf(min(1.0, 2 * self.slack * victim.smallest(clip, goal))),
+            queries=3 * self.budget,
+        )
+        oracle = Oracle(victim, access=threat.access)
+        outcome = solve(self.make, self._subject(victim, 0), threat, oracle)
+        assert (outcome.status, outcome.adversarial_label) == ("success", target)
 
     def test_it_never_succeeds_where_nothing_can(self) -> None:
         """With 0.95 times the smallest epsilon no adversarial clip exists."""

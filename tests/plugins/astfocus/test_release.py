@@ -23,7 +23,7 @@ from vidrobust_astfocus.released_step import ReleasedNES, ReleasedObjective, Rel
 from vidrobust.engine import Session, Subject, drive
 from vidrobust.errors import ConfigError
 from vidrobust.subspaces import Patch, Patches
-from vidrobust.testing import LinearVictim, answer
+from vidrobust.testing import AttackContract, LinearVictim, answer
 from vidrobust.threat import Linf, Oracle, ThreatModel
 from vidrobust.types import Response, Targeted, Untargeted
 
@@ -32,6 +32,16 @@ SMALL = {"mode": "release", "patch": 9, "grid": 3, "key_frames": 2, "hidden": 16
 
 def make(**settings):
     return astfocus("release", reducer=AstFocus(**SMALL | settings, features=GridFeatures()))
+
+
+class TestReleased(AttackContract):
+    """It walks by raw sums, so the ball is wide; with a target it may give up."""
+
+    slack = 12.0
+    goals = ("untargeted",)
+
+    def make(self):
+        return make(patch=16, key_frames=4)
 
 
 def test_t_failed_iterations_cost_1_plus_61_t():

@@ -40,6 +40,25 @@ class TestSparse(AttackContract):
         return Sparse(network="random", key_frames=2)
 
 
+class TestReleased(AttackContract):
+    """On half of the frames of the toy victim."""
+
+    slack = 6.0
+
+    def make(self):
+        return Sparse(network="random", key_frames=2, mode="release", step_floor=0.01)
+
+
+class TestShrinkingBall(AttackContract):
+    """With clips of the target class to walk from; there are some of two classes."""
+
+    slack = 8.0
+    far_targets = False
+
+    def make(self):
+        return Sparse(network="random", key_frames=2, start=Clips(self._victim()))
+
+
 def quick(**settings):
     return Sparse(**{"network": "random", "features": GridFeatures(), **settings})
 

@@ -32,6 +32,16 @@ class TestReleased(AttackContract):
         return Vbad(network="random", mode="release", step_floor=0.01)
 
 
+class TestShrinkingBall(AttackContract):
+    """With clips of the target class to walk from; there are some of two classes."""
+
+    slack = 6.0
+    far_targets = False
+
+    def make(self):
+        return Vbad(network="random", start=Clips(self._victim()))
+
+
 def targeted(victim, **changes):
     task = victim.task(constraint=Linf(EPSILON))
     label = task.goal.label
