@@ -30,11 +30,12 @@ class ScoreObjective:
         name: `margin`: label minus best other probability (untargeted), best other minus target
             (targeted). `log-margin`: the same of log-probabilities, which is the margin of the
             logits: it keeps its slope where the softmax is saturated. `cross-entropy`:
-            log-probability of the label (untargeted), minus that of the target (targeted). `probability`: the label's, or minus
-            the target's: all that top-1 access carries (AstFocus, Eq. 2). `runner-up`: one minus
-            the best other probability, or minus the target's (ME-Sampler's released code).
-            `flicker`: of `l = margin + 0.05`, `max(0, min(l^2 / 0.05, l))`: the margin, flattening
-            as it is crossed (Pony, Naeh and Mannor, CVPR 2021; Geo-TRAP uses it).
+            log-probability of the label (untargeted), minus that of the target (targeted).
+            `probability`: the label's, or minus the target's: all that top-1 access carries
+            (AstFocus, Eq. 2). `runner-up`: one minus the best other probability, or minus the
+            target's (ME-Sampler's released code). `flicker`: of `l = margin + 0.05`, `max(0,
+            min(l^2 / 0.05, l))`: the margin, flattening as it is crossed (Pony, Naeh and Mannor,
+            CVPR 2021; Geo-TRAP uses it).
     """
 
     goal: Goal
