@@ -148,6 +148,8 @@ def pareto(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def area(front: Sequence[Mapping[str, Any]], budget: int) -> float:
     """Share of log10 queries x MAP that the front dominates, in percent."""
+    if not front:
+        return 0.0
     width, total = math.log10(budget), 0.0
     ends = [math.log10(row["queries_all"][0]) for row in front[1:]] + [width]
     for row, end in zip(front, ends, strict=True):
@@ -194,7 +196,8 @@ def plot(rows: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]], 
         label = row["attack"] if plain else f"{row['attack']} + {row['refiner']}"
         axes.annotate(label, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
     steps = [(row["queries_all"][0], row["map"][0]) for row in front]
-    axes.step(*zip(*steps, strict=True), where="post", color="C1", label="Pareto front")
+    if steps:
+        axes.step(*zip(*steps, strict=True), where="post", color="C1", label="Pareto front")
     axes.set(xscale="log", xlabel="queries, all spent (mean)", ylabel="MAP", ylim=(0, LARGEST))
     axes.legend()
     figure.tight_layout()

@@ -293,9 +293,9 @@ class Refiner(Protocol):
         ...
 
     @property
-    def queries(self) -> int:
-        """The most queries it asks. An attack that goes on after its first success (`stop =
-        "budget"`) leaves it as many.
+    def queries(self) -> float:
+        """The most queries it asks, or below 1 their share of the budget. An attack that goes on
+        after its first success (`stop = "budget"`) leaves it as many.
         """
         ...
 

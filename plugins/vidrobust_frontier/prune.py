@@ -43,7 +43,7 @@ from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 
 from vidrobust.objectives import ScoreObjective
@@ -99,7 +99,7 @@ class Prune:
     """Leaves out of a perturbation what is not needed to fool.
 
     Args:
-        queries: Most queries it asks.
+        queries: Most queries it asks, or below 1 their share of the budget.
         halving: Share of them after which group testing ends, where answers carry scores; what is
             asked before it counts.
         repair: Whether some moves make the perturbation stronger at the same size.
@@ -111,7 +111,7 @@ class Prune:
             by the constraint's own distance.
     """
 
-    queries: Annotated[int, Ge(1)] = 500
+    queries: Annotated[int, Ge(1)] | Annotated[float, Gt(0), Lt(1)] = 500
     halving: Annotated[float, Ge(0), Le(1)] = 0.1
     repair: bool = True
     guesses: Annotated[int, Ge(1)] = 4
@@ -134,7 +134,7 @@ class Prune:
             task: Its `budget` and `queries` limit what is asked.
         """
         self._task, self._lattice = task, Lattice(task.clean)
-        self._limit = min(self.queries, task.budget)
+        self._limit = task.budget if self.queries < 1 else min(int(self.queries), task.budget)
         self._clean_loss = self._loss(task.reference) or 0.0
         self._state = State(self._lattice.towards_clean(clip), True, self._loss(response))
         if self._limit and not torch.equal(self._lattice.clip(self._state.change), clip):

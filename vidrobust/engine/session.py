@@ -247,7 +247,12 @@ class Session:
         """
         if self._refiner is None or self.outcome.queries_to_success is None:
             return self.left
-        return self.left - self._refiner.queries
+        return self.left - self._reserved(self._refiner)
+
+    def _reserved(self, refiner: Refiner) -> int:
+        """Queries that a refiner may ask."""
+        asked = refiner.queries
+        return int(asked if asked >= 1 else asked * self.threat.queries)
 
     def _conclude(self, status: Status) -> None:
         """The stage is over: refine what the attack found, or end."""
@@ -261,7 +266,7 @@ class Session:
         self._generator.close()
         self._refiner, self._component = None, "the refiner"
         self._note({"stage": "refine", "size": found.size})
-        task = replace(self._task, budget=min(self.left, refiner.queries))
+        task = replace(self._task, budget=min(self.left, self._reserved(refiner)))
         try:
             self._generator = refiner.refine(found.clip, found.answer, task)
         except Exception as error:  # guard: one session
