@@ -47,7 +47,7 @@ EXPERIMENTS: dict[str, dict[str, Paper]] = {
         "both": (100, 2227, 3.35),
     },
     "fig12": {"both": None, "bandits": None, "zoo": None},
-    "fig10": {"both": None},
+    "fig10": {"both": None, "random": None, "neither": None},
 }
 """Variants of each experiment in the paper's order, with the paper's numbers."""
 

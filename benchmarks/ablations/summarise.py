@@ -143,20 +143,25 @@ def curve(traces: list[list[dict[str, Any]]]) -> dict[str, list[float]]:
         points["iteration"].append(iteration)
         points["running"].append(sum(len(trace) >= iteration for trace in traces))
         for key in ("value", "spatial_entropy", "temporal_entropy", "key_frames_sampled"):
-            points[key].append(round(float(np.mean([note[key] for note in notes])), 4))
+            if all(key in note for note in notes):  # entropies are those of agents
+                points[key].append(round(float(np.mean([note[key] for note in notes])), 4))
     return dict(points)
 
 
 def curves(name: str, root: Path, tag: str, budget: int) -> dict[str, Any]:
-    """Figure 10 as data, per victim."""
-    traces = defaultdict(list)
+    """Figure 10 as data, per victim and variant: V rises without agents, too."""
+    traces: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for variant in EXPERIMENTS[name]:
         for path in sorted(root.glob(f"*/{variant}{tag}-s[0-9]*")):
             for record in attacked(RunFolder(path).records()):
                 notes = [n for n in RunFolder(path).load_trace(record["key"]) if "iteration" in n]
                 if notes:
-                    traces[path.parent.name].append(notes)
-    return {"budget": budget, "victims": {model: curve(traces[model]) for model in sorted(traces)}}
+                    traces[path.parent.name][variant].append(notes)
+    found = {
+        model: {variant: curve(notes) for variant, notes in traces[model].items()}
+        for model in sorted(traces)
+    }
+    return {"budget": budget, "victims": found}
 
 
 def markdown(name: str, data: Mapping[str, Any]) -> str:
@@ -164,13 +169,14 @@ def markdown(name: str, data: Mapping[str, Any]) -> str:
     lines = [f"## {name}, {data['budget']} queries", ""]
     if name in CURVES:
         lines += [
-            "| victim | clips | V at iteration 1 | 50 | 100 | 200 |",
-            "|---|---|---|---|---|---|",
+            "| victim | variant | clips | V at iteration 1 | 50 | 100 | 200 |",
+            "|---|---|---|---|---|---|---|",
         ]
-        for model, points in data["victims"].items():
-            at = dict(zip(points["iteration"], points["value"], strict=True))
-            values = " | ".join(f"{at[i]:.3f}" if i in at else "-" for i in (1, 50, 100, 200))
-            lines.append(f"| {model} | {points['running'][0]} | {values} |")
+        for model, variants in data["victims"].items():
+            for variant, points in variants.items():
+                at = dict(zip(points["iteration"], points["value"], strict=True))
+                values = " | ".join(f"{at[i]:.3f}" if i in at else "-" for i in (1, 50, 100, 200))
+                lines.append(f"| {model} | {variant} | {points['running'][0]} | {values} |")
         return "\n".join([*lines, ""])
     reference = data["reference"]
     lines += [
