@@ -266,3 +266,14 @@ def test_estimator_and_reducer_can_be_replaced():
     assert {len(clips) for clips in asked.asked} == {1, 3}
     with pytest.raises(ConfigError, match="belong to the default estimator"):
         quick(samples=10, estimator=Sign())
+
+
+@pytest.mark.parametrize("failed", [0, 1, 3])
+def test_t_failed_iterations_cost_2_and_25_t(failed):
+    """The clean clip, the start, and 24 probes and a candidate per iteration."""
+    victim, spent = LinearVictim(classes=2), 2 + 25 * failed
+    clip = victim.clip(0)
+    subject = Subject("toy", clip, victim.label(clip), victim.spec.classes, 0, spec=victim.spec)
+    threat = ThreatModel(constraint=Linf(1e-5), queries=spent + 10)
+    outcome = solve(lambda: quick(), subject, threat, Oracle(victim))
+    assert (outcome.queries, outcome.candidates) == (spent, 1 + failed)
