@@ -62,7 +62,7 @@ def line(cell: Named, options: argparse.Namespace) -> dict[str, Any] | None:
         "clips": summary.videos,
         "attacked": summary.attacked,
         "by_status": summary.by_status,
-        "clean_clips_refused": len(refused) - len(first),
+        "clean_clips_refused": sum(r["status"] == "misclassified" for r in refused),
         "videos_with_refusals": len(first),
         "queries_to_refusal": round(sum(first) / len(first), 1) if first else None,
         **{name: {"value": e.value, "low": e.low, "high": e.high} for name, e in metrics.items()},

@@ -104,8 +104,8 @@ class Response:
             model did not answer.
         scores: `(k, n)` float32 probabilities; None under `Access.LABEL`. Under `TOP_1` and `TOP_K`
             the hidden classes share the remaining mass evenly, which is all an attacker can infer.
-            A refused clip has none: NaN in the oracle's answer, and an attack is given those of the
-            clean clip instead (decision 0026).
+            A refused clip has none: NaN in the oracle's answer, and an attack is given a guess in
+            its place, see `vidrobust.engine.refusals` (decision 0026).
     """
 
     labels: Tensor

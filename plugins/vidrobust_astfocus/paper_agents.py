@@ -92,7 +92,8 @@ class PaperAgents:
         level = _ORDER.index(self.rewards)
         if level >= 1 and self.spatial:
             probed = step.key.nonzero().flatten().tolist()
-            terms["edge"] = torch.stack([self.edges[f][did.boxes[f]] for f in probed])
+            edges = torch.stack([self.edges[f][did.boxes[f].cpu()] for f in probed])
+            terms["edge"] = edges.to(did.box_logp)
         if level >= 2 and self.temporal:
             sparse = earn.sparse(int(did.frames.sum()), self.key_frames, len(did.frames))
             terms["sparse"] = did.box_logp.new_tensor([sparse])

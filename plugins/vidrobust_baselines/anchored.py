@@ -42,7 +42,8 @@ class Anchored:
         goal = self.inner.goal
         met = goal.met(response.labels)
         if isinstance(goal, Targeted):
-            return torch.where(met, losses, torch.full_like(losses, LEFT))
+            kept = met | response.refused  # a refusal does not say that the class was left
+            return torch.where(kept, losses, torch.full_like(losses, LEFT))
         return torch.where(met, torch.full_like(losses, -LEFT), losses)
 
     def values(self, points: ClipBatch) -> Queries[Tensor]:

@@ -62,7 +62,11 @@ class ArtDefence:
                 return classifier(torch.cat([self._before(instance, clip[None]) for clip in clips]))
 
             return Defended(classifier, answer)
-        return Defended(classifier, lambda clips: _after(instance, classifier(clips)))
+
+        def postprocessed(clips: Tensor) -> Tensor:
+            return torch.cat([_after(instance, row[None]) for row in classifier(clips)])
+
+        return Defended(classifier, postprocessed)
 
     def _build(self, factory: Callable[..., Any], kind: str) -> Callable[..., Any]:
         known = inspect.signature(factory).parameters
@@ -148,7 +152,8 @@ def _after(postprocessor: Callable[..., Any], scores: Tensor) -> Tensor:
     """Scores `(k, n)` as the postprocessor leaves them, rows summing to one; refusals stay."""
     refused = torch.isnan(scores).all(dim=1)
     given = scores.masked_fill(refused[:, None], 1 / scores.shape[1]).cpu().numpy()
-    seen = torch.from_numpy(np.array(postprocessor(given), dtype=np.float32)).to(scores.device)
+    with numpy_seeded_by(given):
+        seen = torch.from_numpy(np.array(postprocessor(given), dtype=np.float32)).to(scores.device)
     total = seen.sum(dim=1, keepdim=True)
     same = torch.full_like(seen, 1 / seen.shape[1])
     found = torch.where(total > 0, seen / total.clamp_min(torch.finfo(seen.dtype).tiny), same)

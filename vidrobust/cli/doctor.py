@@ -79,7 +79,7 @@ def _tables(
     uses = [(f"{t}.use", use) for t, use in (("model", model), ("source", source)) if use]
     examined = {key: table for key, table in load_config(path, uses).items() if key in EXAMINED}
     if "source" in examined and "model" not in examined:
-        raise click.UsageError("--source gives clips for a model: name one with --model")
+        raise click.UsageError("the source gives clips for a model: name one with --model")
     for text in overrides:
         if (table := text.strip().partition(".")[0]) not in examined:
             raise click.UsageError(f"--set {text}: no {table} is examined")

@@ -108,3 +108,14 @@ def test_a_refusal_stays_one():
 def test_what_art_does_not_know_is_said(defence, message):
     with pytest.raises(ConfigError, match=message):
         defence.wrap(LinearVictim())
+
+
+def test_what_a_random_postprocessor_draws_is_a_function_of_the_scores():
+    victim = LinearVictim()
+    clips = torch.stack([victim.clip(0), victim.clip(1)])
+    defended = ArtDefence("GaussianNoise", {"scale": 0.1}).wrap(victim)
+
+    together = defended(clips)
+
+    assert torch.equal(together, torch.cat([defended(clip[None]) for clip in clips]))
+    assert not torch.allclose(together, victim(clips))
