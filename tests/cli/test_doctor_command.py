@@ -118,6 +118,12 @@ def test_the_defences_of_a_config_file_stand_before_the_model(command, capsys, m
     assert not torch.equal(second, third)
 
 
+def test_a_config_file_without_a_model_is_a_usage_error(command, capsys):
+    Path("assess.toml").write_text('[moddel]\nuse = "torch"\n')
+    assert command("assess.toml") == 2
+    assert "no table [model]" in capsys.readouterr().err
+
+
 def test_a_config_file_that_is_not_there_is_named(command, capsys):
     assert command("missing.toml") == 2
     assert "missing.toml does not exist" in capsys.readouterr().err

@@ -78,6 +78,8 @@ def _tables(
 
     uses = [(f"{t}.use", use) for t, use in (("model", model), ("source", source)) if use]
     examined = {key: table for key, table in load_config(path, uses).items() if key in EXAMINED}
+    if path is not None and "model" not in examined:
+        raise click.UsageError(f"{path} has no table [model] to examine; name one with --model")
     if "source" in examined and "model" not in examined:
         raise click.UsageError("the source gives clips for a model: name one with --model")
     for text in overrides:
