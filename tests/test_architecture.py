@@ -28,6 +28,7 @@ FLOORS = {
     "objectives": 3,
     "subspaces": 3,
     "cells": 3,
+    "generators": 3,
     "attacks": 4,
     "engine": 6,
     "metrics": 7,

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
-from vidrobust_estimators.nes import NES
+from vidrobust_estimators.nes import NES, check_replaced
 
 from vidrobust.attacks import GradientLoop, SignedStep
 from vidrobust.errors import ConfigError
@@ -68,11 +68,7 @@ def astfocus(
     Returns:
         The gradient loop with these parts.
     """
-    if estimator is not None and (samples, sigma) != (NES.samples, NES.sigma):
-        raise ConfigError(
-            "samples and sigma belong to the default estimator, and another one is given",
-            hint="set attack.estimator.samples and attack.estimator.sigma instead",
-        )
+    check_replaced(estimator, (samples, sigma), (NES.samples, NES.sigma))
     if mode == "release":
         if isinstance(reducer, AstFocus) and reducer.mode == "paper":
             raise ConfigError(

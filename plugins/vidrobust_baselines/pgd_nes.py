@@ -23,11 +23,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Lt
-from vidrobust_estimators.nes import NES
+from vidrobust_estimators.nes import NES, check_replaced
 from vidrobust_reducers.pixels import AllPixels
 
 from vidrobust.attacks import GradientLoop, SignedStep
-from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName, ScoreObjective, usual_objective
 from vidrobust.protocols import DimensionReducer, GradientEstimator
 
@@ -63,11 +62,7 @@ def pgd_nes(
     Returns:
         The gradient loop with these parts.
     """
-    if estimator is not None and (samples, sigma) != (NES.samples, NES.sigma):
-        raise ConfigError(
-            "samples and sigma belong to the default estimator, and another one is given",
-            hint="set attack.estimator.samples and attack.estimator.sigma instead",
-        )
+    check_replaced(estimator, (samples, sigma), (NES.samples, NES.sigma))
     return GradientLoop(
         objective=lambda task: ScoreObjective(task.goal, objective or usual_objective(task.goal)),
         reducer=reducer or AllPixels(),

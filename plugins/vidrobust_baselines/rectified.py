@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
-from vidrobust_estimators.nes import NES
+from vidrobust_estimators.nes import NES, check_replaced
 from vidrobust_reducers.tentative import TentativeDirection
 
 from vidrobust.attacks import GradientLoop, SignedStep, never
@@ -64,12 +64,8 @@ class Rectified:
         Raises:
             ConfigError: If they contradict each other.
         """
-        own = (recipe.samples, recipe.sigma)
-        if recipe.estimator is not None and own != (type(recipe).samples, type(recipe).sigma):
-            raise ConfigError(
-                "samples and sigma belong to the default estimator, and another one is given",
-                hint="set attack.estimator.samples and attack.estimator.sigma instead",
-            )
+        given, usual = ((of.samples, of.sigma) for of in (recipe, type(recipe)))
+        check_replaced(recipe.estimator, given, usual)
         names = [field.name for field in fields(cls) if field.name != "release"]
         settings = {name: getattr(recipe, name) for name in names}
         return cls(**settings, release=recipe.mode == "release")

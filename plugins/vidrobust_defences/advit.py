@@ -35,7 +35,7 @@ from torch.nn import functional
 from vidrobust.errors import ConfigError
 from vidrobust.protocols import Classifier, Guarded
 from vidrobust.video.motion import identity_grid, normalised, step_vectors
-from vidrobust_defences.calibration import identity, threshold_of
+from vidrobust_defences.calibration import threshold_of
 from vidrobust_defences.defended import Defended, refuse
 
 TINY = 1e-12
@@ -96,7 +96,7 @@ class AdvIt:
                 hint="list the defence with a memory last",
             )
         threshold = threshold_of(
-            "advit", self.threshold, self.calibration, self.settings(), identity(classifier)
+            "advit", self.threshold, self.calibration, self.settings(), classifier
         )
         passes = 1 + sum(1 for _ in self._pairs(classifier.spec.frames))
 

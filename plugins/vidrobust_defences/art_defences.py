@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vidrobust.art.views import from_clips, to_clips
 from vidrobust.errors import ConfigError, PluginError
+from vidrobust.generators import GlobalGenerators
 from vidrobust.protocols import Classifier
 from vidrobust_defences.defended import Defended
 
@@ -93,7 +94,7 @@ class ArtDefence:
         if self.layout == "frames":
             x = x.reshape(-1, *x.shape[2:])
         try:
-            with numpy_seeded_by(x):
+            with _seeded_by(x):
                 seen, _ = preprocessor(x)
         except (TypeError, ValueError) as error:
             raise ConfigError(
@@ -112,15 +113,10 @@ class ArtDefence:
         return to_clips(seen, view, (t, c, h, w)).to(clips.device)
 
 
-@contextmanager
-def numpy_seeded_by(values: Floats) -> Iterator[None]:
-    """NumPy's global generator, from which ART draws, seeded by values; put back afterwards."""
-    state = np.random.get_state()
-    np.random.seed(xxhash.xxh32_intdigest(np.ascontiguousarray(values)))
-    try:
-        yield
-    finally:
-        np.random.set_state(state)
+def _seeded_by(values: Floats) -> AbstractContextManager[None]:
+    """The global generators, from which ART draws, seeded by values; put back afterwards."""
+    plain = np.ascontiguousarray(values)
+    return GlobalGenerators(lambda: xxhash.xxh32_intdigest(plain)).installed()
 
 
 def find(name: str) -> tuple[str, Callable[..., Any]]:
@@ -152,7 +148,7 @@ def _after(postprocessor: Callable[..., Any], scores: Tensor) -> Tensor:
     """Scores `(k, n)` as the postprocessor leaves them, rows summing to one; refusals stay."""
     refused = torch.isnan(scores).all(dim=1)
     given = scores.masked_fill(refused[:, None], 1 / scores.shape[1]).cpu().numpy()
-    with numpy_seeded_by(given):
+    with _seeded_by(given):
         seen = torch.from_numpy(np.array(postprocessor(given), dtype=np.float32)).to(scores.device)
     total = seen.sum(dim=1, keepdim=True)
     same = torch.full_like(seen, 1 / seen.shape[1])

@@ -23,7 +23,7 @@ def threshold_of(
     threshold: float | None,
     calibration: Path | None,
     settings: Mapping[str, object],
-    model: Mapping[str, object],
+    classifier: Classifier,
 ) -> float:
     """The threshold of a detector.
 
@@ -32,7 +32,7 @@ def threshold_of(
         threshold: As the config gives it; None where it does not.
         calibration: The file that holds it otherwise.
         settings: What the threshold depends on; the file has to be of the same.
-        model: What stands behind the detector, by `identity`; likewise.
+        classifier: What stands behind the detector; likewise, by `identity`.
 
     Raises:
         ConfigError: If there is no threshold or there are two, or the file is of other settings or
@@ -54,8 +54,9 @@ def threshold_of(
                 f"calibration: {calibration} is for {key} = {known.get(key)!r}, not {value!r}",
                 hint=_HINT,
             )
-    for key, found in model.items():
-        if key in kept.get("victim", {}) and not _same(known := kept["victim"][key], found):
+    victim = kept.get("victim", {})
+    for key, found in identity(classifier).items():
+        if key in victim and not _same(known := victim[key], found):
             raise ConfigError(
                 f"calibration: {calibration} is for a model whose {key} is {known}, here {found}",
                 hint=_HINT,

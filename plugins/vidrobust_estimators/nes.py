@@ -29,7 +29,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from vidrobust.errors import ConfigError
-from vidrobust.protocols import Objective, Subspace
+from vidrobust.protocols import GradientEstimator, Objective, Subspace
 from vidrobust.subspaces import Antithetic, weighted_sum
 from vidrobust.types import Queries
 from vidrobust_estimators.ranks import rank_weights
@@ -74,3 +74,23 @@ class NES:
         if self.weights == "standardised":
             losses = (losses - losses.mean()) / losses.std().clamp_min(1e-12)
         return losses / (len(losses) * self.sigma)
+
+
+def check_replaced(
+    estimator: GradientEstimator | None, given: tuple[int, float], usual: tuple[int, float]
+) -> None:
+    """Refuse a recipe's `samples` and `sigma` where another estimator than its NES is given.
+
+    Args:
+        estimator: What replaces NES; None is NES.
+        given: The recipe's `samples` and `sigma`.
+        usual: Their defaults.
+
+    Raises:
+        ConfigError: If they were set in vain.
+    """
+    if estimator is not None and given != usual:
+        raise ConfigError(
+            "samples and sigma belong to the default estimator, and another one is given",
+            hint="set attack.estimator.samples and attack.estimator.sigma instead",
+        )

@@ -18,19 +18,17 @@ What it guarantees:
 
 from __future__ import annotations
 
-import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vidrobust.errors import ContractError
+from vidrobust.generators import GlobalGenerators
 from vidrobust.protocols import Task
 from vidrobust.types import Access, Queries, Query, Response, Role
 
@@ -97,7 +95,7 @@ class _Worker:
         self._function, self._task = function, task
         self._questions: SimpleQueue[Query | BaseException | None] = SimpleQueue()
         self._answers: SimpleQueue[Response | None] = SimpleQueue()
-        self._globals = _GlobalGenerators(task.rng)
+        self._globals = GlobalGenerators(lambda: _seed(task.rng))
         self._ended = False
         name = f"blocking attack on {task.key}"
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -149,36 +147,5 @@ class _Worker:
         self._questions.put(said)
 
 
-class _GlobalGenerators:
-    """Private states of the global generators of `random`, NumPy and torch."""
-
-    def __init__(self, rng: torch.Generator) -> None:
-        self._rng = rng
-        self._states: tuple[Any, ...] | None = None
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Put the private states in place, and put the others back afterwards."""
-        others = _states()
-        if self._states is None:
-            seed = int(torch.randint(2**31, (1,), generator=self._rng, device=self._rng.device))
-            random.seed(seed)
-            np.random.seed(seed)
-            torch.default_generator.manual_seed(seed)
-        else:
-            _install(self._states)
-        try:
-            yield
-        finally:
-            self._states = _states()
-            _install(others)
-
-
-def _states() -> tuple[Any, ...]:
-    return random.getstate(), np.random.get_state(), torch.default_generator.get_state()
-
-
-def _install(states: tuple[Any, ...]) -> None:
-    random.setstate(states[0])
-    np.random.set_state(states[1])
-    torch.default_generator.set_state(states[2])
+def _seed(rng: torch.Generator) -> int:
+    return int(torch.randint(2**31, (1,), generator=rng, device=rng.device))
