@@ -24,6 +24,8 @@ class AttackContract:
         budget: Queries within which it must succeed.
         access: What the threat model shows.
         far_targets: Whether it reaches targets that are not the nearest class.
+        near: How near the toy victim's clips lie to its boundary, in parts of what is usual; below
+            1 for attacks that stay within a radius of their own.
     """
 
     goals: tuple[str, ...] = ("untargeted", "targeted")
@@ -31,13 +33,14 @@ class AttackContract:
     budget: int = 6000
     access: Access = Access.SCORES
     far_targets: bool = True
+    near: float = 1.0
 
     def make(self) -> Attack:
         """A fresh attack."""
         raise NotImplementedError("name the attack to check: def make(self): ...")
 
-    def _victim(self) -> LinearVictim:
-        return LinearVictim(classes=2)
+    def _victim(self, classes: int = 2) -> LinearVictim:
+        return LinearVictim(classes=classes, near=self.near)
 
     def _subject(self, victim: LinearVictim, seed: int) -> Subject:
         clip = victim.clip(seed)
@@ -96,7 +99,7 @@ class AttackContract:
         """
         if "targeted" not in self.goals or not self.far_targets:
             pytest.skip("this attack has no targets, or near ones only")
-        victim = LinearVictim(classes=3)
+        victim = self._victim(classes=3)
         clip = victim.clip(0)
         target = int(victim.logits(clip[None]).argmin())
         goal = Targeted(victim.label(clip), target)

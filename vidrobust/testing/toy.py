@@ -27,6 +27,8 @@ class LinearVictim:
         smooth: Side of the squares over which weights are constant; smoother weights are easier to
             find.
         scale: How fast scores change; 1 keeps the softmax away from saturation.
+        near: Differences between the scores of its clips, in parts of what they usually are; so are
+            the smallest perturbations. For attacks that stay within a radius of their own.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class LinearVictim:
         seed: int = 0,
         smooth: int = 4,
         scale: float = 1.0,
+        near: float = 1.0,
     ) -> None:
         rng = torch.Generator().manual_seed(seed)
         names = tuple(f"class-{i}" for i in range(classes))
@@ -47,6 +50,7 @@ class LinearVictim:
         full = coarse.repeat_interleave(smooth, -1).repeat_interleave(smooth, -2)
         weight = full.expand(-1, frames, -1, -1, -1).reshape(classes, -1)
         self.weight = scale * weight / weight.shape[1] ** 0.5
+        self.near = near
         self.calls = 0
         self.clips = 0
 
@@ -64,7 +68,14 @@ class LinearVictim:
     def clip(self, seed: int = 0) -> Tensor:
         """A clip `(t, c, h, w)` with values in [0.35, 0.65], far from the box."""
         rng = torch.Generator().manual_seed(seed)
-        return 0.35 + 0.3 * torch.rand(self.spec.shape, generator=rng)
+        clip = 0.35 + 0.3 * torch.rand(self.spec.shape, generator=rng)
+        return clip if self.near == 1 else clip + self._towards_a_tie(clip)
+
+    def _towards_a_tie(self, clip: Tensor) -> Tensor:
+        """The smallest change, in L2, after which scores differ by `near` of what they did."""
+        scores = self.logits(clip[None])[0]
+        change = torch.linalg.pinv(self.weight) @ (scores.mean() - scores)
+        return (1 - self.near) * change.view(clip.shape)
 
     def label(self, clip: Tensor) -> int:
         """The class of a clip."""

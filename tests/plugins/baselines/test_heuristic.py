@@ -253,6 +253,8 @@ def test_the_release_searches_to_an_absolute_tolerance():
     task = task_of()
     own = Heuristic(mode="release")._objective(UNTARGETED, task)
     assert (own.absolute, own.tolerance) == (True, 1e-2)
+    fine = Heuristic(mode="release")._objective(TARGETED, task)
+    assert (fine.absolute, fine.tolerance) == (True, 1e-5)
     paper = Heuristic()._objective(UNTARGETED, task)
     assert (paper.absolute, paper.tolerance) == (False, 1e-4)
 
@@ -283,6 +285,15 @@ def test_candidates_overshoot_the_boundary_before_they_are_projected():
         first = asked.asked[asked.roles.index("candidate")][0]
         shown.append(float((first - task.clean).norm()))
     assert shown[0] < shown[1]
+
+
+@pytest.mark.parametrize(("mode", "starts"), [("paper", 10), ("release", 100)])
+def test_the_release_tries_100_starts(monkeypatch, mode, starts):
+    monkeypatch.setattr(heuristic, "still_adversarial", _never)
+    attack = Heuristic(start=Clips(VICTIM, seeds=range(1, 400)), mode=mode)
+    _, asked = transcript(attack, at_most=400)
+    assert asked.finished
+    assert asked.queries == starts
 
 
 def test_random_blocks_are_tried_five_times_as_often(monkeypatch):

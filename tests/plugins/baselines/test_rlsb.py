@@ -17,6 +17,7 @@ from vidrobust_reducers.saliency import salient_region
 
 from vidrobust.engine import Subject, solve
 from vidrobust.errors import ConfigError
+from vidrobust.objectives.boundary import on_ray
 from vidrobust.testing import AttackContract, LinearVictim, answer
 from vidrobust.threat import Linf, Oracle, ThreatModel, Unconstrained
 from vidrobust.types import Targeted, Untargeted
@@ -119,6 +120,37 @@ def test_an_iteration_asks_one_query_of_60_probes():
     assert others == {1}
     between = asked.roles[batches[1] + 1 : batches[2]]
     assert between.count("candidate") <= 1
+
+
+class Watched(Rlsb):
+    """Keeps what it walks with."""
+
+    def _walk(self, start, objective):
+        self.start_point, self.objective = start.point, objective
+        self.loop = super()._walk(start, objective)
+        return self.loop
+
+
+def test_searches_end_at_1e_5_of_the_distance():
+    task, attack = task_of(), Watched(start=Clips(VICTIM), candidates=1)
+    answer(attack.run(task), VICTIM, at_most=100)
+    assert (attack.objective.tolerance, attack.objective.absolute) == (1e-5, False)
+    assert VICTIM.label(attack.start_point) != task.goal.label
+    inside = on_ray(task.clean, attack.start_point, 1 - 1.5e-5)
+    assert VICTIM.label(inside) == task.goal.label
+
+
+def test_the_first_step_of_the_line_search_is_a_fifth_of_the_distance():
+    task, attack = task_of(), Watched(start=Clips(VICTIM), candidates=1)
+    asked = answer(attack.run(task), VICTIM, at_most=400)
+    first = next(i for i, clips in enumerate(asked.asked) if len(clips) == 60)
+    turned = asked.asked[first + 1][0] - task.clean
+    point = attack.start_point - task.clean
+    cosine = float((turned * point).sum() / turned.norm() / point.norm())
+    # Sign-OPT's directions are a mean of signs times unit directions, orthogonal to the ray but
+    # for chance: a step of 0.2 of the distance along a vector of length g turns by arctan 0.2 g.
+    assert attack.loop.update.restart == 0.2
+    assert 0 < 1 - cosine < 1 - 1 / (1 + 0.2**2) ** 0.5
 
 
 def test_all_candidates_are_projected():
