@@ -250,5 +250,12 @@ def test_a_run_with_trained_agents_and_one_with_refusals_say_so(make_run: MakeRu
     assert "27,000 queries of training before" in rows[0].rules
     text = render(rows[1:], "table")
     assert "1 detected" in text
-    assert "2 refused, first at query 40 in the mean" in " ".join(text.split())
+    said = "refusals in 2 videos, first at query 40 in the mean"
+    assert said in " ".join(text.split())
+    assert "2 attacked, of them 1 detected" in text
+    for form, width in (("table", 140), ("md", 100), ("latex", 100)):
+        assert said in " ".join(render(rows, form, width=width).split())
+    first, second = csv.DictReader(io.StringIO(render(rows, "csv")))
+    assert (first["training_queries"], first["videos_refused"]) == ("27000", "0")
+    assert (second["videos_refused"], second["queries_to_refusal"]) == ("2", "40.0")
     assert json.loads(render(rows[1:], "json"))[0]["queries_to_refusal"]["value"] == 40

@@ -118,6 +118,32 @@ def test_the_defences_of_a_config_file_stand_before_the_model(command, capsys, m
     assert not torch.equal(second, third)
 
 
+DETECTED = """
+[model]
+use = "torch"
+module = "means.py:Means"
+classes = 3
+
+[defence]
+use = "advit"
+frames = [1]
+threshold = {threshold}
+"""
+
+
+@pytest.mark.parametrize(("threshold", "status"), [(1e-9, "fail"), (1e9, "info")])
+def test_what_a_detector_refuses_is_no_fault_of_the_model(command, capsys, threshold, status):
+    Path("assess.toml").write_text(DETECTED.format(threshold=threshold))
+
+    command("assess.toml", "--json")
+
+    found = _findings(capsys)
+    assert found["refusals"]["status"] == status
+    assert ("12 of 12" in found["refusals"]["detail"]) is (status == "fail")
+    assert found["determinism"]["status"] == "ok"
+    assert not any("nan" in finding["detail"] for finding in found.values())
+
+
 def test_a_config_file_without_a_model_is_a_usage_error(command, capsys):
     Path("assess.toml").write_text('[moddel]\nuse = "torch"\n')
     assert command("assess.toml") == 2

@@ -21,7 +21,7 @@ from vidrobust.bench.doctor_faults import (
     check_order,
     check_resolution,
 )
-from vidrobust.protocols import Classifier, Remote
+from vidrobust.protocols import Classifier, Guarded, Remote
 from vidrobust.threat.oracle import is_out_of_memory
 
 BATCHES = (2, 8, 16)
@@ -59,6 +59,26 @@ def examine_model(
         check_order(classifier, clips, scores),
         check_speed(classifier, clips),
     ]
+
+
+def check_refusals(classifier: Classifier, clips: Tensor) -> Finding:
+    """How many of these clips `(k, t, c, h, w)` a defence refuses to answer; it forgets them."""
+    if not may_refuse(classifier):
+        return finding("refusals", "ok", "no defence refuses clips")
+    assert isinstance(classifier, Guarded)
+    refused = int(classifier(clips.to(classifier.device)).isnan().all(dim=1).sum())
+    classifier.forget()
+    detail = (
+        f"{refused} of {len(clips)} clips refused; what follows is of the model without defences"
+    )
+    if refused < len(clips):
+        return finding("refusals", "info", detail)
+    return finding("refusals", "fail", detail, "is the threshold one of this model?")
+
+
+def may_refuse(classifier: Classifier) -> bool:
+    """Whether a defence may answer with NaN."""
+    return isinstance(classifier, Guarded) and classifier.refusal != "never"
 
 
 def check_determinism(classifier: Classifier, clips: Tensor, scores: Tensor) -> Finding:

@@ -107,21 +107,26 @@ def _many_runs(rows: Sequence[Row]) -> Table:
         name = f"{row.run}\n{row.attack} on {row.victim}"
         if not alike:
             name += f"\n{row.rules}"
+        if row.refusals:
+            name += f"\n{row.refusals}"
         table.add_row(name, str(row.summary.attacked), *cells)
     return table
 
 
 def _population(row: Row) -> str:
     counts = row.summary.by_status
-    parts = [f"{row.summary.attacked} attacked"]
-    parts += [f"{counts[s]} {s}" for s in ("detected", "misclassified", "error") if counts[s]]
+    attacked = f"{row.summary.attacked} attacked"
+    if counts["detected"]:
+        attacked += f", of them {counts['detected']} detected"
+    parts = [attacked]
+    parts += [f"{counts[s]} {s}" for s in ("misclassified", "error") if counts[s]]
     ending = "" if row.finished else ", not finished"
     noun = "video" if row.summary.videos == 1 else "videos"
     cost = (
         f", {row.forwards_per_query} forward passes a query" if row.forwards_per_query > 1 else ""
     )
-    if (first := row.queries_to_refusal).value is not None:
-        cost += f", {first.count} refused, first at query {first.value:.0f} in the mean"
+    if row.refusals:
+        cost += f", {row.refusals}"
     return f"{row.summary.videos} {noun} ({', '.join(parts)}){cost}{ending}"
 
 
@@ -144,7 +149,8 @@ def _headings() -> list[str]:
 
 
 def _cells(row: Row) -> list[str]:
-    cells = [row.run, row.victim, row.attack, row.rules, str(row.summary.attacked)]
+    rules = ", ".join(part for part in (row.rules, row.refusals) if part)
+    cells = [row.run, row.victim, row.attack, rules, str(row.summary.attacked)]
     for metric in SHOWN:
         estimate = row.summary.estimate(metric)
         cells.append(f"{number(estimate.value, metric)} {interval(estimate, metric)}".strip())
@@ -180,12 +186,17 @@ def _latex(rows: Sequence[Row]) -> str:
 def _csv(rows: Sequence[Row]) -> str:
     buffer = io.StringIO()
     plain = ["run", "model", "defence", "source", "attack", "goal", "budget", "constraint"]
-    plain += ["videos", "attacked"]
+    plain += ["training_queries", "videos", "attacked", "videos_refused", "queries_to_refusal"]
     names = [name for metric in METRICS for name, _ in _spread(metric, None)]
     writer = csv.DictWriter(buffer, [*plain, *names], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        counts = {"videos": row.summary.videos, "attacked": row.summary.attacked}
+        counts: dict[str, float | None] = {
+            "videos": row.summary.videos,
+            "attacked": row.summary.attacked,
+            "videos_refused": row.queries_to_refusal.count,
+            "queries_to_refusal": row.queries_to_refusal.value,
+        }
         values = {name: getattr(row, name) for name in plain if name not in counts}
         for metric in METRICS:
             values.update(_spread(metric, row.summary.estimate(metric)))

@@ -56,6 +56,15 @@ class Row:
         return ", ".join(part for part in parts if part)
 
     @property
+    def refusals(self) -> str:
+        """`refusals in 3 videos, first at query 41 in the mean`; empty where there were none."""
+        first = self.queries_to_refusal
+        if first.value is None:
+            return ""
+        videos = "1 video" if first.count == 1 else f"{first.count} videos"
+        return f"refusals in {videos}, first at query {first.value:.0f} in the mean"
+
+    @property
     def victim(self) -> str:
         """`zoo/c3d`, or `zoo/c3d + pgd-at, advit`."""
         return f"{self.model} + {self.defence}" if self.defence else self.model

@@ -90,7 +90,7 @@ def _tables(
 
 def _examine(app: App, tables: Mapping[str, Any]) -> list[Finding]:
     from vidrobust.bench.doctor_faults import check_labels
-    from vidrobust.bench.doctor_model import examine_model
+    from vidrobust.bench.doctor_model import check_refusals, examine_model, may_refuse
     from vidrobust.bench.plan import defended
     from vidrobust.bench.resolve import resolve_defences, resolve_table
 
@@ -99,12 +99,17 @@ def _examine(app: App, tables: Mapping[str, Any]) -> list[Finding]:
     source = tables.get("source")
     videos = resolve_table(source, "source", app.host) if source else None
     app.say(f"examining {' behind '.join([built.name, *(d.name for d in defences)])}")
-    classifier = defended(built.build(), defences)
+    model = built.build()
+    classifier = defended(model, defences)
     clips, labels = _clips(classifier, videos)
     classes = classifier.spec.classes
     indices = [classes.index(x) if x in classes else x for x in labels]
     known = [x if isinstance(x, int) and 0 <= x < len(classes) else None for x in indices]
-    return [check_labels(classes, labels), *examine_model(classifier, clips, known)]
+    findings = [check_labels(classes, labels)]
+    if defences:
+        findings.append(check_refusals(classifier, clips))
+    answering = model if may_refuse(classifier) else classifier
+    return findings + examine_model(answering, clips, known)
 
 
 def _clips(classifier: Classifier, source: Built | None) -> tuple[Tensor, list[int | str | None]]:

@@ -74,8 +74,8 @@ class LinearVictim:
     def _towards_a_tie(self, clip: Tensor) -> Tensor:
         """The smallest change, in L2, after which scores differ by `near` of what they did."""
         scores = self.logits(clip[None])[0]
-        change = torch.linalg.pinv(self.weight) @ (scores.mean() - scores)
-        return (1 - self.near) * change.view(clip.shape)
+        change: Tensor = torch.linalg.pinv(self.weight) @ (scores.mean() - scores)
+        return change.view(clip.shape) * (1 - self.near)
 
     def label(self, clip: Tensor) -> int:
         """The class of a clip."""
