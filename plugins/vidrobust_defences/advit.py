@@ -36,7 +36,7 @@ from vidrobust.errors import ConfigError
 from vidrobust.protocols import Classifier, Guarded
 from vidrobust.video.motion import identity_grid, normalised, step_vectors
 from vidrobust_defences.calibration import threshold_of
-from vidrobust_defences.defended import Defended, refuse
+from vidrobust_defences.defended import Defended, described, refuse
 
 TINY = 1e-12
 """Probabilities below this are treated as this before a logarithm."""
@@ -105,7 +105,7 @@ class AdvIt:
             calm = self._scores(classifier, clips, scores) <= threshold
             return refuse(scores, ~calm)  # where a defence behind refused, nothing is calm
 
-        return Defended(classifier, answer, self.policy, forwards=passes)
+        return Defended(classifier, answer, self.policy, forwards=passes, by=described(self))
 
     def scores(self, classifier: Classifier, clips: Tensor) -> Tensor:
         """How inconsistent clips `(k, t, c, h, w)` are, `(k,)`.

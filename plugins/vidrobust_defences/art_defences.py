@@ -19,7 +19,7 @@ from vidrobust.art.views import from_clips, to_clips
 from vidrobust.errors import ConfigError, PluginError
 from vidrobust.generators import GlobalGenerators
 from vidrobust.protocols import Classifier
-from vidrobust_defences.defended import Defended
+from vidrobust_defences.defended import Defended, described
 
 Layout = Literal["frames", "nfhwc", "ncfhw"]
 Floats = NDArray[np.float32]
@@ -52,22 +52,23 @@ class ArtDefence:
         """The model behind ART's defence.
 
         Raises:
-            ConfigError: If ART has no such defence, or it rejects its arguments.
+            ConfigError: If ART has no such defence, or it rejects its arguments or the layout.
             PluginError: If ART is not installed.
         """
         kind, factory = find(self.defence)
         instance = self._build(factory, kind)
         if kind == "preprocessor":
+            self._try(instance, classifier)
 
             def answer(clips: Tensor) -> Tensor:
                 return classifier(torch.cat([self._before(instance, clip[None]) for clip in clips]))
 
-            return Defended(classifier, answer)
+            return Defended(classifier, answer, by=described(self))
 
         def postprocessed(clips: Tensor) -> Tensor:
             return torch.cat([_after(instance, row[None]) for row in classifier(clips)])
 
-        return Defended(classifier, postprocessed)
+        return Defended(classifier, postprocessed, by=described(self))
 
     def _build(self, factory: Callable[..., Any], kind: str) -> Callable[..., Any]:
         known = inspect.signature(factory).parameters
@@ -85,6 +86,21 @@ class ArtDefence:
             ) from error
         return built
 
+    def _try(self, preprocessor: Callable[..., Any], classifier: Classifier) -> None:
+        """Show it a grey clip, before anything depends on it.
+
+        Raises:
+            ConfigError: If it takes clips of another layout.
+        """
+        grey = torch.full((1, *classifier.spec.shape), 0.5)
+        try:
+            self._before(preprocessor, grey)
+        except (TypeError, ValueError, IndexError) as error:
+            raise ConfigError(
+                f"defence: ART's {self.defence} rejects the layout {self.layout!r}: {error}",
+                hint=f"another layout may suit it: {', '.join(get_args(Layout))}",
+            ) from error
+
     def _before(self, preprocessor: Callable[..., Any], clips: Tensor) -> Tensor:
         """Clips `(k, t, c, h, w)` as the preprocessor leaves them, clamped to `[0, 1]`; what it
         draws is a function of the clips.
@@ -93,14 +109,8 @@ class ArtDefence:
         x = from_clips(clips, "nfhwc" if self.layout == "frames" else self.layout)
         if self.layout == "frames":
             x = x.reshape(-1, *x.shape[2:])
-        try:
-            with _seeded_by(x):
-                seen, _ = preprocessor(x)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"defence: ART's {self.defence} rejects the layout {self.layout!r}: {error}",
-                hint=f"another layout may suit it: {', '.join(get_args(Layout))}",
-            ) from error
+        with _seeded_by(x):
+            seen, _ = preprocessor(x)
         if seen.shape != x.shape:
             raise ConfigError(
                 f"defence: ART's {self.defence} gave {seen.shape} for {x.shape}",

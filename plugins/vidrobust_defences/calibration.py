@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+import xxhash
 from torch import nn
 
 from vidrobust.errors import ConfigError
@@ -56,21 +57,22 @@ def threshold_of(
             )
     victim = kept.get("victim", {})
     for key, found in identity(classifier).items():
-        if key in victim and not _same(known := victim[key], found):
+        if key in victim and victim[key] != found:
+            what = _differing(key, victim[key], found)
             raise ConfigError(
-                f"calibration: {calibration} is for a model whose {key} is {known}, here {found}",
-                hint=_HINT,
+                f"calibration: {calibration} is for another model: {what}", hint=_HINT
             )
     return float(kept["threshold"])
 
 
 def identity(classifier: Classifier) -> dict[str, object]:
-    """What tells the model behind a detector from others: its network, the size of its weights, its
-    classes, and how many defences stand between.
+    """What tells the model behind a detector from others: its network, its weights, its classes,
+    and the defences between, the outermost first.
     """
-    inner, between = classifier, 0
+    inner, between = classifier, []
     while isinstance(inner, Defended):
-        inner, between = inner.inner, between + 1
+        between.append(inner.by)
+        inner = inner.inner
     module = getattr(inner, "module", None)
     found: dict[str, object] = {
         "network": type(inner if module is None else module).__qualname__,
@@ -78,15 +80,23 @@ def identity(classifier: Classifier) -> dict[str, object]:
         "defences": between,
     }
     if isinstance(module, nn.Module):
-        norms = [float(value.detach().norm()) for value in module.parameters()]
-        found["weights"] = math.hypot(*norms)
+        found["weights"] = _checksum(module)
     return found
 
 
-def _same(known: object, found: object) -> bool:
-    if isinstance(known, float) and isinstance(found, float):
-        return math.isclose(known, found, rel_tol=1e-4)
-    return known == found
+def _checksum(module: nn.Module) -> str:
+    """Of all parameters, in their order; the same on every device."""
+    digest = xxhash.xxh3_64()
+    for value in module.parameters():
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _differing(key: str, known: object, found: object) -> str:
+    """What differs, without lists of hundreds of classes."""
+    if isinstance(known, list) and isinstance(found, list) and len(known) != len(found):
+        return f"it has {len(known)} {key}, this one {len(found)}"
+    return f"its {key} are others" if key == "classes" else f"its {key}: {known}, here {found}"
 
 
 def read(path: Path) -> dict[str, Any]:

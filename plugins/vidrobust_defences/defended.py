@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +13,9 @@ from torch import Tensor
 from vidrobust.capabilities import Refusal
 from vidrobust.protocols import Classifier, Guarded
 from vidrobust.types import ClipSpec
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Defended:
         own: What the defence itself does with a clip that it takes for an attack.
         clear: Empties the memory of a defence that has one.
         forwards: Passes of `inner` that a query costs.
+        by: The defence and its settings, see `described`.
     """
 
     inner: Classifier
@@ -30,6 +36,7 @@ class Defended:
     own: Refusal = "never"
     clear: Callable[[], None] | None = None
     forwards: int = 1
+    by: str = ""
 
     @property
     def spec(self) -> ClipSpec:
@@ -66,18 +73,30 @@ class Defended:
         return self.answer(clips)
 
 
-def transformed(classifier: Classifier, change: Callable[[Tensor], Tensor]) -> Defended:
+def described(defence: DataclassInstance) -> str:
+    """`BitDepth(bits=8)`: a defence and its settings; files go by other names elsewhere, and are
+    left out.
+    """
+    settings = {item.name: getattr(defence, item.name) for item in fields(defence)}
+    kept = [f"{key}={value!r}" for key, value in settings.items() if not isinstance(value, Path)]
+    return f"{type(defence).__name__}({', '.join(kept)})"
+
+
+def transformed(
+    classifier: Classifier, change: Callable[[Tensor], Tensor], defence: DataclassInstance
+) -> Defended:
     """A model that sees changed clips.
 
     Args:
         classifier: The model.
         change: A fresh clip `(t, c, h, w)` in `[0, 1]` for a clip of that shape.
+        defence: What changes them.
     """
 
     def answer(clips: Tensor) -> Tensor:
         return classifier(torch.stack([change(clip) for clip in clips]))
 
-    return Defended(classifier, answer)
+    return Defended(classifier, answer, by=described(defence))
 
 
 def refuse(scores: Tensor, flagged: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from torch.nn import functional
 from vidrobust.capabilities import Refusal
 from vidrobust.protocols import Classifier
 from vidrobust_defences.advit import Policy
-from vidrobust_defences.defended import Defended, refuse
+from vidrobust_defences.defended import Defended, described, refuse
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -70,7 +70,7 @@ class SimilarQueries:
             ]
             return refuse(scores, torch.tensor(flagged))
 
-        return Defended(classifier, answer, own, clear=memory.clear)
+        return Defended(classifier, answer, own, clear=memory.clear, by=described(self))
 
     def fingerprints(self, clips: Tensor) -> Tensor:
         """Fingerprints `(k, moments * cells * cells)` on the CPU of clips `(k, t, c, h, w)`."""

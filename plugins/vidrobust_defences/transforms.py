@@ -42,7 +42,7 @@ class BitDepth:
     def wrap(self, classifier: Classifier) -> Defended:
         """The model behind the rounding."""
         top = 2**self.bits - 1
-        return transformed(classifier, lambda clip: (clip * top).round() / top)
+        return transformed(classifier, lambda clip: (clip * top).round() / top, self)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class H264:
             decoded = encode_decode(clip, codec="h264", quality=self.quality)
             return decoded.to(clip.device, clip.dtype)
 
-        return transformed(classifier, change)
+        return transformed(classifier, change, self)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class SpatialSmoothing:
             shifted = [wide[..., y : y + h, x : x + w] for y in around for x in around]
             return _middle(shifted, self.kind)
 
-        return transformed(classifier, change)
+        return transformed(classifier, change, self)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class TemporalSmoothing:
             shifted = [clip[(frames + shift).clamp(0, len(clip) - 1)] for shift in shifts]
             return _middle(shifted, self.kind)
 
-        return transformed(classifier, change)
+        return transformed(classifier, change, self)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class FrameResampling:
             weight = (times - before).view(-1, 1, 1, 1)
             return torch.lerp(clip[before], clip[after], weight)
 
-        return transformed(classifier, change)
+        return transformed(classifier, change, self)
 
 
 def _median_blur(clip: Tensor, window: int) -> Tensor:

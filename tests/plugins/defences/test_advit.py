@@ -207,7 +207,7 @@ def test_calibrate_on_clean_clips_then_run_behind_the_detector(tmp_path, capsys)
 
     other = [*behind, "--model", "zoo/tsm"]
     assert call("run", *cheap, *other, "--out", str(tmp_path / "other")) == 2
-    assert "is for a model whose network is C3D, here TSM" in capsys.readouterr().err
+    assert "is for another model: its network: C3D, here TSM" in capsys.readouterr().err
 
     assert call("calibrate-defence", "--out", str(file)) == 2
     wrong = ["--defence", "advit", "--set", f"defence.calibration={file}"]
