@@ -51,6 +51,9 @@ REFINERS: Mapping[str, Mapping[str, Any]] = {
     "prune-no-repair": {"use": "prune", "repair": False},
     "prune-no-halving": {"use": "prune", "halving": 0.0},
     "prune-only-halving": {"use": "prune", "halving": 1.0},
+    "prune-no-lattice": {"use": "prune", "lattice": False},
+    "prune-no-frames": {"use": "prune", "frames": False},
+    "prune-no-sweep": {"use": "prune", "sweep": False},
 }
 """Ablations of `prune`."""
 

@@ -7,7 +7,7 @@ window's new content, or None where it has nothing to propose.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,23 @@ Move = Callable[[Tensor, Window, torch.Generator], Tensor | None]
 
 _SAMPLE = 4096
 """Values from which a quantile is read."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A move that might be asked.
+
+    Args:
+        way: Its arm among the ways.
+        span: Its arm among the spans.
+        window: Where.
+        inside: What shall stand there; None where the move has nothing to propose.
+    """
+
+    way: int
+    span: int
+    window: Window
+    inside: Tensor | None
 
 
 def drop(change: Tensor, window: Window, rng: torch.Generator) -> Tensor | None:
@@ -106,3 +123,10 @@ REPAIRING: dict[str, Move] = {
     "retexture": retexture,
 }
 """Moves that look for a stronger perturbation of the same size."""
+
+
+def without(change: Tensor, *, channel: int) -> Tensor:
+    """A perturbation with one channel left out."""
+    left = change.clone()
+    left[:, channel] = 0
+    return left

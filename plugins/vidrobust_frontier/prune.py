@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -51,7 +51,7 @@ from vidrobust.protocols import Measure, Task
 from vidrobust.types import Access, Queries, Query, Response
 from vidrobust_frontier.arms import Arms
 from vidrobust_frontier.memory import Memory
-from vidrobust_frontier.moves import REPAIRING, SHRINKING, Move, soften, thinned
+from vidrobust_frontier.moves import REPAIRING, SHRINKING, Draft, Move, soften, thinned, without
 from vidrobust_frontier.state import Lattice, State, mass
 from vidrobust_frontier.windows import Window, below, between
 
@@ -77,23 +77,6 @@ _IDLE = 200
 """Moves in a row that may propose nothing before it gives up."""
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A move that might be asked.
-
-    Args:
-        way: Its arm among the ways.
-        span: Its arm among the spans.
-        window: Where.
-        inside: What shall stand there; None where the move has nothing to propose.
-    """
-
-    way: int
-    span: int
-    window: Window
-    inside: Tensor | None
-
-
 @dataclass
 class Prune:
     """Leaves out of a perturbation what is not needed to fool.
@@ -109,6 +92,9 @@ class Prune:
             1/255, for more to be asked; 0 asks all `queries`.
         measure: Which clip is the smallest: `mean-abs`, by mean absolute change, or `constraint`,
             by the constraint's own distance.
+        lattice: Whether clips are rounded to whole 8-bit levels, so that a stored one fools too.
+        frames: Whether single frames are tested first.
+        sweep: Whether the seven questions about the whole clip are asked.
     """
 
     queries: Annotated[int, Ge(1)] | Annotated[float, Gt(0), Lt(1)] = 500
@@ -117,6 +103,9 @@ class Prune:
     guesses: Annotated[int, Ge(1)] = 4
     worth: Annotated[float, Ge(0)] = 0.05
     measure: Measure = "mean-abs"
+    lattice: bool = True
+    frames: bool = True
+    sweep: bool = True
     needs: ClassVar[Access] = Access.LABEL
     _task: Task = field(init=False, repr=False)
     _lattice: Lattice = field(init=False, repr=False)
@@ -133,21 +122,32 @@ class Prune:
             response: The answer to it.
             task: Its `budget` and `queries` limit what is asked.
         """
-        self._task, self._lattice = task, Lattice(task.clean)
+        self._task, self._lattice = task, Lattice(task.clean, whole=self.lattice)
+        self._state = State((clip - task.clean) * 255, True, self._loss(response))
         self._limit = task.budget if self.queries < 1 else min(int(self.queries), task.budget)
         self._clean_loss = self._loss(task.reference) or 0.0
-        self._state = State(self._lattice.towards_clean(clip), True, self._loss(response))
+        if self.lattice:
+            yield from self._round(clip)
+        if self.frames:
+            yield from self._test_frames()
+        if self.sweep:
+            yield from self._test_whole()
+        yield from self._halve()
+        yield from self._search(self._limit)
+
+    def _round(self, clip: Tensor) -> Queries[None]:
+        """Whether the rounded clip fools, and if it does not, moves until it does; else everything
+        stays as it is.
+        """
+        exact = self._state
+        self._state = replace(exact, change=self._lattice.towards_clean(clip))
         if self._limit and not torch.equal(self._lattice.clip(self._state.change), clip):
             self._state = yield from self._ask(self._state.change)
         if not self._state.fools and self._state.loss is not None and self.repair:
             yield from self._search(min(self._limit, self._asked + REGAIN), until_it_fools=True)
         if not self._state.fools:
-            self._lattice = Lattice(task.clean, whole=False)
-            self._state = State((clip - task.clean) * 255, True, self._loss(response))
-        yield from self._frames()
-        yield from self._sweep()
-        yield from self._halve()
-        yield from self._search(self._limit)
+            self._lattice = Lattice(self._task.clean, whole=False)
+            self._state = exact
 
     def _loss(self, response: Response) -> float | None:
         losses = ScoreObjective(self._task.goal, "log-margin").loss(response)
@@ -162,7 +162,7 @@ class Prune:
         fools = valid and bool(self._task.goal.met(response.labels)[0])
         return State(change, fools, self._loss(response))
 
-    def _frames(self) -> Queries[None]:
+    def _test_frames(self) -> Queries[None]:
         """Leave out each frame, or few neighbouring ones, that costs less than its share."""
         frames = self._task.clean.shape[0]
         length = -(-frames // FRAME_TESTS)
@@ -180,12 +180,12 @@ class Prune:
             if trial.fools and lost <= CHEAP * (1 - trial.mass / before.mass):
                 self._state = trial
 
-    def _sweep(self) -> Queries[None]:
+    def _test_whole(self) -> Queries[None]:
         """On the whole clip: leave out each channel, the edges of lines, half of the amplitude."""
         whole, rng = Window.whole(tuple(self._task.clean.shape)), self._task.rng
         channels = range(self._task.clean.shape[1])
         wholes: list[Callable[[Tensor], Tensor | None]] = [
-            *(partial(_without, channel=channel) for channel in channels),
+            *(partial(without, channel=channel) for channel in channels),
             *(partial(thinned, radius=2, share=share) for share in (0.6, 0.4, 0.2)),
             lambda change: soften(change, whole, rng),
         ]
@@ -335,10 +335,3 @@ class Prune:
             return 0.0
         self._state = trial
         return max(0.0, smaller) + max(0.0, stronger)
-
-
-def _without(change: Tensor, *, channel: int) -> Tensor:
-    """A perturbation with one channel left out."""
-    left = change.clone()
-    left[:, channel] = 0
-    return left

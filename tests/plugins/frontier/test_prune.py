@@ -305,3 +305,30 @@ class TestLabelOnly(RefinerContract):
 
     def make(self) -> Prune:
         return Prune(queries=120, repair=False, halving=0.3)
+
+
+class TestWithoutItsIngredients(RefinerContract):
+    """The contract off the lattice, without tests of frames or of the whole clip."""
+
+    def make(self) -> Prune:
+        return Prune(lattice=False, frames=False, sweep=False)
+
+
+def test_without_the_lattice_amplitudes_are_not_rounded():
+    clean = grey()
+    clip = clean + 3.4 / 255
+    victim = Planted([(0, 3, 3)], clean)
+    kept = refined(Prune(queries=20, lattice=False), victim, clip, clean).asked[0][0]
+    changed = (kept - clean)[(kept - clean) != 0]
+    torch.testing.assert_close(changed, torch.full_like(changed, 3.4 / 255), rtol=0, atol=1e-6)
+
+
+def test_frames_and_sweep_switch_their_questions_off():
+    victim, clean = Planted([(0, 3, 3)], grey()), grey()
+    clip = clean + 12 / 255
+    first = refined(Prune(queries=1, frames=False), victim, clip, clean).asked[0][0]
+    assert not bool((first != clean)[:, 0].any())  # a channel, on all frames
+    assert bool((first != clean).flatten(1).any(1).all())
+    both = Prune(queries=1, frames=False, sweep=False)
+    half = refined(both, victim, clip, clean).asked[0][0] != clean
+    assert int(half.sum()) == half.numel() // 2  # group testing: half of the clip
