@@ -30,7 +30,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from many_runs import earlier_run, looking_through, make_run, names, share, shared_folder
+from many_runs import (
+    add_network,
+    earlier_run,
+    looking_through,
+    make_run,
+    names,
+    share,
+    shared_folder,
+)
 from vidrobust_defences.commands.clips import Clips
 from vidrobust_defences.commands.scoring import calibrate, detector_of
 from vidrobust_defences.commands.training_run import TrainingRun
@@ -275,12 +283,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=15_000, help="queries per clip")
     parser.add_argument("--out", type=Path, default=Path("runs/defences"))
     parser.add_argument("--shared", type=Path, default=shared_folder())
-    parser.add_argument(
-        "--network",
-        type=Path,
-        default=shared_folder() / "models" / "mobilenet_v2_imagenet.safetensors",
-        help="ImageNet weights for astfocus; the features `grid` where it is missing",
-    )
+    add_network(parser)
     parser.add_argument("--results", type=Path, default=HERE / "results" / "defences.json")
     return parser.parse_args(arguments)
 

@@ -66,6 +66,17 @@ def ucf_keys(limit: int | None) -> list[str]:
     return evenly(list(targets()), limit)
 
 
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """The option `--network`, for `looking_through`."""
+    parser.add_argument(
+        "--network",
+        type=Path,
+        default=shared_folder() / "models" / "mobilenet_v2_imagenet.safetensors",
+        help="ImageNet weights that astfocus, vbad and sparse look through; they do without where "
+        "it is missing",
+    )
+
+
 def looking_through(attack: str, network: Path) -> dict[str, object]:
     """Keys of an attack that looks at clips through an ImageNet network; none where its weights are
     not at hand.

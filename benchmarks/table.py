@@ -26,7 +26,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from many_runs import TARGETS, earlier_run, looking_through, make_run, names, share, shared_folder
+from many_runs import (
+    TARGETS,
+    add_network,
+    earlier_run,
+    looking_through,
+    make_run,
+    names,
+    share,
+    shared_folder,
+)
 
 from vidrobust.errors import VidrobustError
 from vidrobust.plugin.manager import PluginHost
@@ -189,12 +198,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/table"))
     parser.add_argument("--reuse", type=Path, help="folder with runs ucf6-<model>-<attack>")
     parser.add_argument("--shared", type=Path, default=shared_folder())
-    parser.add_argument(
-        "--network",
-        type=Path,
-        default=shared_folder() / "models" / "mobilenet_v2_imagenet.safetensors",
-        help="ImageNet weights for astfocus, vbad and sparse; they do without where it is missing",
-    )
+    add_network(parser)
     parser.add_argument("--results", type=Path, default=HERE / "results" / "table")
     return parser.parse_args(arguments)
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from hopeless import spend
 from safetensors.torch import save_file
 from start_clips import Clips
 from vidrobust_astfocus.grid_features import GridFeatures
@@ -271,9 +272,6 @@ def test_estimator_and_reducer_can_be_replaced():
 @pytest.mark.parametrize("failed", [0, 1, 3])
 def test_t_failed_iterations_cost_2_and_25_t(failed):
     """The clean clip, the start, and 24 probes and a candidate per iteration."""
-    victim, spent = LinearVictim(classes=2), 2 + 25 * failed
-    clip = victim.clip(0)
-    subject = Subject("toy", clip, victim.label(clip), victim.spec.classes, 0, spec=victim.spec)
-    threat = ThreatModel(constraint=Linf(1e-5), queries=spent + 10)
-    outcome = solve(lambda: quick(), subject, threat, Oracle(victim))
+    spent = 2 + 25 * failed
+    outcome = spend(quick, spent + 10)
     assert (outcome.queries, outcome.candidates) == (spent, 1 + failed)

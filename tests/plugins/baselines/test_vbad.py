@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from hopeless import spend
 from start_clips import Clips, made
 from vidrobust_baselines.anchored import LEFT, Anchored
 from vidrobust_baselines.rectified import RELEASED_SIGMA
@@ -252,9 +253,6 @@ def test_settings_that_make_no_sense_are_refused_at_once(wrong):
 @pytest.mark.parametrize("failed", [0, 1, 3])
 def test_t_failed_iterations_cost_2_and_49_t(failed):
     """The clean clip, the start, and 48 probes and a candidate per iteration."""
-    victim, spent = LinearVictim(classes=2), 2 + 49 * failed
-    clip = victim.clip(0)
-    subject = Subject("toy", clip, victim.label(clip), victim.spec.classes, 0, spec=victim.spec)
-    threat = ThreatModel(constraint=Linf(1e-5), queries=spent + 10)
-    outcome = solve(lambda: Vbad(network="random"), subject, threat, Oracle(victim))
+    spent = 2 + 49 * failed
+    outcome = spend(lambda: Vbad(network="random"), spent + 10)
     assert (outcome.queries, outcome.candidates) == (spent, 1 + failed)
