@@ -67,8 +67,10 @@ DEFENCES = (
 )
 USUAL = DEFENCES[:7]
 TRAINED = ("pgd-at", "oud")
-ADVIT = {"use": "advit", "previous": 1, "frames": [2, 6, 11, 15]}
-"""Four tested frames, one prediction each: five passes a query; all frames would be 46."""
+ADVIT = {"use": "advit", "previous": 1, "frames": [6, 11]}
+"""Two tested frames, one prediction each: three passes a query; all frames would be 46. On `c3d`
+two tell clean clips from adversarial ones as well as four (docs/how-to/assess-defences.md).
+"""
 
 TRAINING: dict[str, dict[str, object]] = {
     "pgd-at": {"steps": 2, "step": "2.5/255", "rate": 0.001},
