@@ -39,6 +39,7 @@ from many_runs import (
     share,
     shared_folder,
 )
+from vidrobust_defences.advit import AdvIt
 from vidrobust_defences.commands.clips import Clips
 from vidrobust_defences.commands.scoring import calibrate, detector_of
 from vidrobust_defences.commands.training_run import TrainingRun
@@ -67,7 +68,8 @@ DEFENCES = (
 )
 USUAL = DEFENCES[:7]
 TRAINED = ("pgd-at", "oud")
-ADVIT = {"use": "advit", "previous": 1, "frames": [6, 11]}
+SETTINGS: dict[str, Any] = {"previous": 1, "frames": [6, 11]}
+ADVIT = {"use": "advit", **SETTINGS}
 """Two tested frames, one prediction each: three passes a query; all frames would be 46. On `c3d`
 two tell clean clips from adversarial ones as well as four (docs/how-to/assess-defences.md).
 """
@@ -221,10 +223,13 @@ def train(model: str, defence: str, options: argparse.Namespace, host: PluginHos
 def set_threshold(model: str, options: argparse.Namespace, host: PluginHost) -> None:
     """The threshold of `advit` on the clean test clips."""
     file = threshold_file(model, options)
-    if file.exists():
+    plan = resolve({**config(model, options), "defence": ADVIT}, host)
+    try:
+        AdvIt(**SETTINGS, calibration=file).wrap(plan.model.build())
         print(f"{model} advit: {file}")
         return
-    plan = resolve({**config(model, options), "defence": ADVIT}, host)
+    except ConfigError as error:
+        print(f"{model} advit: {error}, making one")
     found = calibrate(plan, detector_of(plan), 0.05, [], print)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -97,7 +97,8 @@ class ArtDefence:
             self._before(preprocessor, grey)
         except (TypeError, ValueError, IndexError) as error:
             raise ConfigError(
-                f"defence: ART's {self.defence} rejects the layout {self.layout!r}: {error}",
+                f"defence: ART's {self.defence} fails on a grey clip in the layout "
+                f"{self.layout!r}: {error}",
                 hint=f"another layout may suit it: {', '.join(get_args(Layout))}",
             ) from error
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 import xxhash
-from torch import nn
+from torch import Tensor, nn
 
 from vidrobust.errors import ConfigError
 from vidrobust.protocols import Classifier
 from vidrobust_defences.defended import Defended
 
-SCHEMA = "vidrobust.calibration/1"
+SCHEMA = "vidrobust.calibration/2"
+OLDER = ("vidrobust.calibration/1",)
+"""Which name the victim otherwise, so that nobody could tell whether it is the same."""
 _HINT = "make one: vidrobust calibrate-defence --help"
 
 
@@ -66,8 +68,9 @@ def threshold_of(
 
 
 def identity(classifier: Classifier) -> dict[str, object]:
-    """What tells the model behind a detector from others: its network, its weights, its classes,
-    and the defences between, the outermost first.
+    """What tells the model behind a detector from others: its network, its weights, its clips and
+    classes, and the defences between, the outermost first. A module without tensors of its own,
+    such as an exported one, has no weights here.
     """
     inner, between = classifier, []
     while isinstance(inner, Defended):
@@ -76,18 +79,20 @@ def identity(classifier: Classifier) -> dict[str, object]:
     module = getattr(inner, "module", None)
     found: dict[str, object] = {
         "network": type(inner if module is None else module).__qualname__,
+        "clips": list(classifier.spec.shape),
         "classes": list(classifier.spec.classes),
         "defences": between,
     }
-    if isinstance(module, nn.Module):
-        found["weights"] = _checksum(module)
+    if isinstance(module, nn.Module) and (state := module.state_dict()):
+        found["weights"] = _checksum(state)
     return found
 
 
-def _checksum(module: nn.Module) -> str:
-    """Of all parameters, in their order; the same on every device."""
+def _checksum(state: Mapping[str, Tensor]) -> str:
+    """Of all parameters and buffers by their names; the same on every device."""
     digest = xxhash.xxh3_64()
-    for value in module.parameters():
+    for name, value in state.items():
+        digest.update(f"{name} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
@@ -109,6 +114,8 @@ def read(path: Path) -> dict[str, Any]:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"calibration: {path} cannot be read: {error}", hint=_HINT) from error
+    if isinstance(kept, dict) and kept.get("schema") in OLDER:
+        raise ConfigError(f"calibration: {path} is of an older version", hint=_HINT)
     if not isinstance(kept, dict) or kept.get("schema") != SCHEMA:
         raise ConfigError(f"calibration: {path} is no calibration", hint=_HINT)
     return kept

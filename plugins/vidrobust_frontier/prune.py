@@ -92,7 +92,8 @@ class Prune:
             1/255, for more to be asked; 0 asks all `queries`.
         measure: Which clip is the smallest: `mean-abs`, by mean absolute change, or `constraint`,
             by the constraint's own distance.
-        lattice: Whether clips are rounded to whole 8-bit levels, so that a stored one fools too.
+        lattice: Whether clips are rounded to whole 8-bit levels, so that a stored one fools too;
+            amplitudes are halved to whole levels all the same.
         frames: Whether single frames are tested first.
         sweep: Whether the seven questions about the whole clip are asked.
     """

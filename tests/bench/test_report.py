@@ -46,7 +46,12 @@ SEVEN = [
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     def make(
-        name: str, records: list[dict[str, Any]], *, attack: Any = None, finished: bool = True
+        name: str,
+        records: list[dict[str, Any]],
+        *,
+        attack: Any = None,
+        defence: Any = (),
+        finished: bool = True,
     ) -> Path:
         folder = tmp_path / name
         folder.mkdir(parents=True)
@@ -59,6 +64,7 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "source": {"use": "motions"},
                 "threat": {"use": "standard", "goal": "untargeted"},
                 "attack": attack or {"use": "pgd-nes"},
+                "defence": list(defence),
             },
         }
         (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -238,6 +244,18 @@ def test_compare_prints_a_table_and_json(make_run):
     assert "+512" in printed
 
 
+def test_a_defended_model_has_its_clean_accuracy_beside_its_fooling_rate(make_run: MakeRun) -> None:
+    plain = make_run("plain", SEVEN)
+    defended = make_run("defended", SEVEN, defence=[{"use": "bit-depth"}])
+    both, alone = read_rows([plain, defended]), read_rows([plain, plain])
+    wide = render(both, "table", width=140)
+    assert "acc" in wide.split("FR")[0]
+    assert render(both, "table", width=105).count("clean clips classified correctly") == 2
+    for form in ("md", "latex"):
+        assert "acc (" in render(both, form)
+        assert "acc (" not in render(alone, form)
+
+
 def test_a_run_with_trained_agents_and_one_with_refusals_say_so(make_run: MakeRun) -> None:
     trained = [{**line(0, "success", 62, 2.0), "training_queries": 27_000}]
     refused = [
@@ -256,6 +274,6 @@ def test_a_run_with_trained_agents_and_one_with_refusals_say_so(make_run: MakeRu
     for form, width in (("table", 140), ("md", 100), ("latex", 100)):
         assert said in " ".join(render(rows, form, width=width).split())
     first, second = csv.DictReader(io.StringIO(render(rows, "csv")))
-    assert (first["training_queries"], first["videos_refused"]) == ("27000", "0")
-    assert (second["videos_refused"], second["queries_to_refusal"]) == ("2", "40.0")
+    assert (first["training_queries"], first["videos_with_refusals"]) == ("27000", "0")
+    assert (second["videos_with_refusals"], second["queries_to_refusal"]) == ("2", "40.0")
     assert json.loads(render(rows[1:], "json"))[0]["queries_to_refusal"]["value"] == 40

@@ -144,6 +144,22 @@ def test_what_a_detector_refuses_is_no_fault_of_the_model(command, capsys, thres
     assert not any("nan" in finding["detail"] for finding in found.values())
 
 
+def test_defences_within_the_detector_are_examined_with_the_model(command, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        doctor_model, "examine_model", lambda model, clips, labels: seen.append(model) or []
+    )
+    within = '[[defence]]\nuse = "bit-depth"\nbits = 1\n\n'
+    text = DETECTED.format(threshold=1e-9).replace("[defence]", within + "[[defence]]")
+    Path("assess.toml").write_text(text)
+
+    command("assess.toml", "--json")
+
+    dark, light = (torch.full((1, *seen[0].spec.shape), value) for value in (0.2, 0.4))
+    assert torch.equal(seen[0](dark), seen[0](light))  # both are 0 to one bit
+    assert bool(seen[0](dark).isfinite().all())
+
+
 def test_a_config_file_without_a_model_is_a_usage_error(command, capsys):
     Path("assess.toml").write_text('[moddel]\nuse = "torch"\n')
     assert command("assess.toml") == 2

@@ -68,9 +68,7 @@ def check_refusals(classifier: Classifier, clips: Tensor) -> Finding:
     assert isinstance(classifier, Guarded)
     refused = int(classifier(clips.to(classifier.device)).isnan().all(dim=1).sum())
     classifier.forget()
-    detail = (
-        f"{refused} of {len(clips)} clips refused; what follows is of the model without defences"
-    )
+    detail = f"{refused} of {len(clips)} clips refused; what follows is of the model behind that"
     if refused < len(clips):
         return finding("refusals", "info", detail)
     return finding("refusals", "fail", detail, "is the threshold one of this model?")

@@ -24,8 +24,8 @@ Form: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
 WIDE = 100
 """Columns that a line with every metric and its interval takes."""
 
-SHOWN = tuple(metric for metric in METRICS if metric.name != "clean_accuracy")
-"""The metrics of a line; clean accuracy is in the data and in the table of a single run."""
+ACCURACY_WIDE = 12
+"""Columns that clean accuracy adds."""
 
 WORDS = ("run", "model", "attack", "rules")
 """The columns of words in a Markdown or LaTeX table; numbers follow."""
@@ -55,7 +55,7 @@ def render(rows: Sequence[Row], form: Form, *, width: int = 100) -> str:
 
 def rich_tables(rows: Sequence[Row], width: int) -> list[Table]:
     """Tables for a terminal: a line per run where `width` allows it, else a table per run."""
-    if len(rows) > 1 and width >= WIDE:
+    if len(rows) > 1 and width >= WIDE + ACCURACY_WIDE * _defended(rows):
         return [_many_runs(rows)]
     return [_one_run(row) for row in rows]
 
@@ -74,6 +74,17 @@ def interval(estimate: Estimate, metric: Metric) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
     return f"[{number(estimate.low, metric)}, {number(estimate.high, metric)}]"
+
+
+def _defended(rows: Sequence[Row]) -> bool:
+    return any(row.defence for row in rows)
+
+
+def _shown(rows: Sequence[Row]) -> list[Metric]:
+    """The metrics of a line. Clean accuracy is one where a model is defended, since a defence must
+    not gain by costing it; else it is in the data and in the table of a single run.
+    """
+    return [m for m in METRICS if m.name != "clean_accuracy" or _defended(rows)]
 
 
 def _one_run(row: Row) -> Table:
@@ -99,10 +110,11 @@ def _many_runs(rows: Sequence[Row]) -> Table:
     table = _new_table(rows[0].rules if alike else None)
     table.add_column("run\nattack on model", overflow="fold")
     table.add_column("n", justify="right", no_wrap=True)
-    for metric in SHOWN:
+    shown = _shown(rows)
+    for metric in shown:
         table.add_column(f"{metric.abbreviation}\n{metric.unit}", justify="right", no_wrap=True)
     for row in rows:
-        estimates = [(row.summary.estimate(metric), metric) for metric in SHOWN]
+        estimates = [(row.summary.estimate(metric), metric) for metric in shown]
         cells = [f"{number(e.value, m)}\n{_range(e, m)}" for e, m in estimates]
         name = f"{row.run}\n{row.attack} on {row.victim}"
         if not alike:
@@ -144,14 +156,14 @@ def _range(estimate: Estimate, metric: Metric) -> str:
     return f"{number(estimate.low, metric)}..{number(estimate.high, metric)}"
 
 
-def _headings() -> list[str]:
-    return [*WORDS, "n", *(f"{m.abbreviation} ({m.unit})" for m in SHOWN)]
+def _headings(shown: Sequence[Metric]) -> list[str]:
+    return [*WORDS, "n", *(f"{m.abbreviation} ({m.unit})" for m in shown)]
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, shown: Sequence[Metric]) -> list[str]:
     rules = ", ".join(part for part in (row.rules, row.refusals) if part)
     cells = [row.run, row.victim, row.attack, rules, str(row.summary.attacked)]
-    for metric in SHOWN:
+    for metric in shown:
         estimate = row.summary.estimate(metric)
         cells.append(f"{number(estimate.value, metric)} {interval(estimate, metric)}".strip())
     return cells
@@ -161,11 +173,11 @@ def _markdown(rows: Sequence[Row]) -> str:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.MARKDOWN)
-    for column, heading in enumerate(_headings()):
+    table, shown = Table(box=box.MARKDOWN), _shown(rows)
+    for column, heading in enumerate(_headings(shown)):
         table.add_column(heading, justify="left" if column < len(WORDS) else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(cell.replace("|", "\\|") for cell in _cells(row)))
+        table.add_row(*(cell.replace("|", "\\|") for cell in _cells(row, shown)))
     return _printed(table, width=10_000)
 
 
@@ -178,15 +190,17 @@ def _latex(rows: Sequence[Row]) -> str:
             f"the format 'latex' needs {error.name}, which is not installed",
             hint="pip install 'vidrobust[report]', or use --format md",
         ) from None
-    frame = pandas.DataFrame([_cells(row) for row in rows], columns=_headings())
-    alignment = "l" * len(WORDS) + "r" * (len(_headings()) - len(WORDS))
+    shown = _shown(rows)
+    frame = pandas.DataFrame([_cells(row, shown) for row in rows], columns=_headings(shown))
+    alignment = "l" * len(WORDS) + "r" * (1 + len(shown))
     return str(frame.to_latex(index=False, escape=True, column_format=alignment))
 
 
 def _csv(rows: Sequence[Row]) -> str:
     buffer = io.StringIO()
     plain = ["run", "model", "defence", "source", "attack", "goal", "budget", "constraint"]
-    plain += ["training_queries", "videos", "attacked", "videos_refused", "queries_to_refusal"]
+    plain += ["training_queries", "videos", "attacked"]
+    plain += ["videos_with_refusals", "queries_to_refusal"]
     names = [name for metric in METRICS for name, _ in _spread(metric, None)]
     writer = csv.DictWriter(buffer, [*plain, *names], lineterminator="\n")
     writer.writeheader()
@@ -194,7 +208,7 @@ def _csv(rows: Sequence[Row]) -> str:
         counts: dict[str, float | None] = {
             "videos": row.summary.videos,
             "attacked": row.summary.attacked,
-            "videos_refused": row.queries_to_refusal.count,
+            "videos_with_refusals": row.queries_to_refusal.count,
             "queries_to_refusal": row.queries_to_refusal.value,
         }
         values = {name: getattr(row, name) for name in plain if name not in counts}

@@ -99,8 +99,11 @@ def _examine(app: App, tables: Mapping[str, Any]) -> list[Finding]:
     source = tables.get("source")
     videos = resolve_table(source, "source", app.host) if source else None
     app.say(f"examining {' behind '.join([built.name, *(d.name for d in defences)])}")
-    model = built.build()
-    classifier = defended(model, defences)
+    answering = classifier = built.build()
+    for defence in defences:
+        classifier = defended(classifier, [defence])
+        if not may_refuse(classifier):
+            answering = classifier
     clips, labels = _clips(classifier, videos)
     classes = classifier.spec.classes
     indices = [classes.index(x) if x in classes else x for x in labels]
@@ -108,7 +111,6 @@ def _examine(app: App, tables: Mapping[str, Any]) -> list[Finding]:
     findings = [check_labels(classes, labels)]
     if defences:
         findings.append(check_refusals(classifier, clips))
-    answering = model if may_refuse(classifier) else classifier
     return findings + examine_model(answering, clips, known)
 
 

@@ -11,6 +11,7 @@ import xxhash
 from torch import Tensor
 
 from vidrobust.capabilities import Refusal
+from vidrobust.errors import ConfigError
 from vidrobust.protocols import Classifier, Constraint, Task
 from vidrobust.threat.constraint import Linf
 from vidrobust.types import Access, ClipSpec, Goal, Response, Targeted, Untargeted
@@ -29,6 +30,9 @@ class LinearVictim:
         scale: How fast scores change; 1 keeps the softmax away from saturation.
         near: Differences between the scores of its clips, in parts of what they usually are; so are
             the smallest perturbations. For attacks that stay within a radius of their own.
+
+    Raises:
+        ConfigError: If `near` is not above 0.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class LinearVictim:
         near: float = 1.0,
     ) -> None:
         rng = torch.Generator().manual_seed(seed)
+        if near <= 0:
+            raise ConfigError(f"near: expected a number above 0, got {near}")
         names = tuple(f"class-{i}" for i in range(classes))
         self.spec = ClipSpec(names, frames=frames, height=size, width=size, resize=size)
         self.device = torch.device("cpu")
@@ -66,7 +72,9 @@ class LinearVictim:
         return torch.stack([(flat * row).sum(dim=1) for row in self.weight], dim=1)
 
     def clip(self, seed: int = 0) -> Tensor:
-        """A clip `(t, c, h, w)` with values in [0.35, 0.65], far from the box."""
+        """A clip `(t, c, h, w)` with values in [0.35, 0.65], far from the box; a little outside
+        where `near` is not 1.
+        """
         rng = torch.Generator().manual_seed(seed)
         clip = 0.35 + 0.3 * torch.rand(self.spec.shape, generator=rng)
         return clip if self.near == 1 else clip + self._towards_a_tie(clip)

@@ -147,10 +147,9 @@ def test_the_first_step_of_the_line_search_is_a_fifth_of_the_distance():
     turned = asked.asked[first + 1][0] - task.clean
     point = attack.start_point - task.clean
     cosine = float((turned * point).sum() / turned.norm() / point.norm())
-    # Sign-OPT's directions are a mean of signs times unit directions, orthogonal to the ray but
-    # for chance: a step of 0.2 of the distance along a vector of length g turns by arctan 0.2 g.
+    # The mean of 60 unit directions with signs is about 1 / sqrt(60) long, and across the ray.
+    assert (1 / cosine**2 - 1) ** 0.5 == pytest.approx(0.2 / 60**0.5, rel=0.1)
     assert attack.loop.update.restart == 0.2
-    assert 0 < 1 - cosine < 1 - 1 / (1 + 0.2**2) ** 0.5
 
 
 def test_all_candidates_are_projected():

@@ -83,7 +83,7 @@ def test_what_a_random_preprocessor_draws_is_a_function_of_the_clip():
 
 def test_a_layout_that_art_rejects_is_explained():
     victim = LinearVictim()
-    with pytest.raises(ConfigError, match="rejects the layout 'frames'") as caught:
+    with pytest.raises(ConfigError, match="in the layout 'frames'") as caught:
         ArtDefence("VideoCompression", {"video_format": "mp4"}).wrap(victim)
     assert "nfhwc" in caught.value.hint
 
