@@ -8,9 +8,10 @@ size before refinement), so no query is asked twice. Killed and started again, i
 was; cells can be spread over processes by model. `frontier_summary.py` makes table and plot of what
 is there.
 
-`--attacks` takes any registered attack and the variants below; `--refine` likewise. Clips are those
-of six UCF-101 classes, see `--root`: the test list, or with `--part train` the training list, on
-which settings are chosen.
+`--attacks` takes any registered attack and the variants below; `--refine` likewise. Attacks look
+through ImageNet weights where these are at hand, and walk from clips of the training list. Clips
+are those of six UCF-101 classes, see `--root`: the test list, or with `--part train` the training
+list, on which settings are chosen.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from many_runs import make_run, shared_folder
+from many_runs import add_network, looking_through, make_run, shared_folder, starts
 
 from vidrobust.plugin.manager import PluginHost
 
@@ -63,16 +64,19 @@ def config(options: argparse.Namespace, model: str, attack: str, seed: int) -> d
     refine = dict(REFINERS.get(options.refine, {"use": options.refine}))
     if options.refine_queries is not None:
         refine["queries"] = options.refine_queries
+    source = {"use": "ucf101", "root": str(options.root), "part": options.part}
+    own = ATTACKS.get(attack, {"use": attack})
+    given = {**looking_through(attack, options.network), **starts(attack, options.goal, source)}
     return {
         "run": {"seed": seed, **({} if options.limit is None else {"limit": options.limit})},
         "model": {"use": f"zoo/{model}", "weights": "ucf6"},
-        "source": {"use": "ucf101", "root": str(options.root), "part": options.part},
+        "source": source,
         "threat": {
             "goal": options.goal,
             "constraint": {"use": "linf", "epsilon": 0.05},
             "queries": options.budget,
         },
-        "attack": dict(ATTACKS.get(attack, {"use": attack})),
+        "attack": {**given, **own},
         "refine": refine,
     }
 
@@ -102,6 +106,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=15_000)
     parser.add_argument("--part", choices=["test", "train"], default="test")
     parser.add_argument("--root", type=Path, default=shared_folder() / "data" / "ucf101_6class")
+    add_network(parser)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "frontier")
     return parser.parse_args()
 

@@ -87,9 +87,19 @@ def looking_through(attack: str, network: Path) -> dict[str, object]:
     tentative = {"network": "mobilenet_v2", "weights": str(network)}
     return {
         "astfocus": {"reducer": {"use": "astfocus", "features": features}},
+        "astfocus-plus": {"features": features},
         "vbad": tentative,
         "sparse": {**tentative, "features": features},
     }.get(attack, {})
+
+
+def starts(attack: str, goal: str, source: Mapping[str, object]) -> dict[str, object]:
+    """Clips of the training list to start from, for attacks that walk from another clip."""
+    walking = {
+        "untargeted": ("heuristic", "rlsb"),
+        "targeted": ("heuristic", "rlsb", "vbad", "sparse"),
+    }
+    return {"start": {**source, "part": "train"}} if attack in walking[goal] else {}
 
 
 def earlier_run(

@@ -35,6 +35,7 @@ from many_runs import (
     names,
     share,
     shared_folder,
+    starts,
 )
 
 from vidrobust.errors import VidrobustError
@@ -110,20 +111,9 @@ def config(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
         "attack": {
             "use": cell.attack,
             **looking_through(cell.attack, options.network),
-            **_starts(cell, options),
+            **starts(cell.attack, cell.goal, _source(options)),
         },
     }
-
-
-def _starts(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
-    """Clips of the training list to start from, for attacks that walk from another clip."""
-    walking = {
-        "untargeted": ("heuristic", "rlsb"),
-        "targeted": ("heuristic", "rlsb", "vbad", "sparse"),
-    }
-    if cell.attack not in walking[cell.goal]:
-        return {}
-    return {"start": {**_source(options), "part": "train"}}
 
 
 def _source(options: argparse.Namespace) -> dict[str, object]:
