@@ -12,7 +12,9 @@ L-infinity 0.05 and the same target labels: those of `table_targets.json`, which
 "random"` draws with seed 0; a record with another target is refused.
 
 `--reuse DIR` takes `DIR/ucf6-<model>-<attack>` where it exists instead of running that again, and
-for `astfocus` the variant `both` of `ablations/run.py`, which is the same config.
+for `astfocus` the variant `both` of `ablations/run.py`, which is the same config. `--agents DIR`
+gives `sparse` and `rlsb` what `vidrobust train-agent` made; take another `--out` for them.
+
 `summary` writes a table per victim and goal, see `table_summary.py`. Real data and the paper's
 numbers lie under `--shared`, or VIDROBUST_SHARED.
 """
@@ -112,8 +114,15 @@ def config(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
             "use": cell.attack,
             **looking_through(cell.attack, options.network),
             **starts(cell.attack, cell.goal, _source(options)),
+            **_agent(cell, options.agents),
         },
     }
+
+
+def _agent(cell: Cell, agents: Path | None) -> dict[str, object]:
+    """The trained agent of `sparse` and `rlsb`, where there is one for this victim."""
+    file = agents / f"{cell.attack}-{cell.model}.safetensors" if agents else None
+    return {"agent": str(file)} if file is not None and file.is_file() else {}
 
 
 def _source(options: argparse.Namespace) -> dict[str, object]:
@@ -188,6 +197,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/table"))
     parser.add_argument("--reuse", type=Path, help="folder with runs ucf6-<model>-<attack>")
     parser.add_argument("--shared", type=Path, default=shared_folder())
+    parser.add_argument(
+        "--agents", type=Path, help="folder with trained agents <attack>-<model>.safetensors"
+    )
     add_network(parser)
     parser.add_argument("--results", type=Path, default=HERE / "results" / "table")
     return parser.parse_args(arguments)

@@ -82,6 +82,18 @@ def test_the_list_of_targets_has_another_class_for_every_clip():
     assert many_runs.ucf_keys(None) == many_runs.ucf_keys(99) == list(listed)
 
 
+def test_trained_agents_go_to_the_attack_and_victim_they_are_of(tmp_path):
+    (tmp_path / "rlsb-tsm.safetensors").touch()
+    given = options(tmp_path, "--agents", str(tmp_path), step="run")
+
+    def agent(model, attack):
+        return table.config(table.Cell("untargeted", model, attack), given)["attack"].get("agent")
+
+    assert agent("tsm", "rlsb") == str(tmp_path / "rlsb-tsm.safetensors")
+    assert agent("c3d", "rlsb") is None
+    assert agent("tsm", "sparse") is None
+
+
 def test_an_earlier_run_stands_for_the_untargeted_cell(tmp_path):
     keys = many_runs.ucf_keys(2)
     write_run(
