@@ -4,11 +4,12 @@
 
 Writes `results/<experiment>.json` and `results/tables.md` beside this script. Per victim and
 variant: FR with its Wilson interval, QN (a failure counts as the whole budget) and MAP over all
-attacked clips with their bootstrap intervals, over clips and seeds alike; then the same over all
-victims, and the paired difference of QN and MAP to the experiment's first variant, over the clips,
-seeds and victims that both have, with a bootstrap interval over clips. `fig10` is the mean of V
-(Eq. 9) over iterations; a clip that is fooled keeps its last V, and `running` counts those that are
-not. `--reuse` takes runs of `pgd-nes`, which is `neither` bit for bit, where that was not run.
+attacked clips with their bootstrap intervals, over clips and seeds alike; then the same over the
+victims that every variant has (`all`), and the paired difference of QN and MAP to the experiment's
+first variant, over the clips, seeds and victims that both have, with a bootstrap interval over
+clips. `fig10` is the mean of V (Eq. 9) over iterations; a clip that is fooled keeps its last V, and
+`running` counts those that are not. `--reuse` takes runs of `pgd-nes`, which is `neither` bit for
+bit, where that was not run.
 """
 
 from __future__ import annotations
@@ -118,12 +119,13 @@ def table(
     """One experiment as data."""
     found = {variant: runs(root, variant, tag, reuse) for variant in EXPERIMENTS[name]}
     reference = next(iter(EXPERIMENTS[name]))
+    shared = victims_of_all(found.values())
     rows = {}
     for variant, paper in EXPERIMENTS[name].items():
         by_model: dict[str, list[VideoRecord]] = defaultdict(list)
         for (model, _), records in found[variant].items():
             by_model[model] += records
-        every = [record for records in by_model.values() for record in records]
+        every = [r for model, records in by_model.items() if model in shared for r in records]
         rows[variant] = {
             "seeds": sorted({seed for _, seed in found[variant]}),
             "victims": {model: numbers(by_model[model], budget) for model in sorted(by_model)},
@@ -132,6 +134,12 @@ def table(
             "paper_hmdb51_c3d": paper,
         }
     return {"budget": budget, "reference": reference, "variants": rows}
+
+
+def victims_of_all(variants: Iterable[Runs]) -> set[str]:
+    """The victims that every variant was run on, of those that were run at all."""
+    by_variant = [{model for model, _ in found} for found in variants if found]
+    return set.intersection(*by_variant) if by_variant else set()
 
 
 def curve(traces: list[list[dict[str, Any]]]) -> dict[str, list[float]]:
