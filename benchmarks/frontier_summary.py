@@ -5,9 +5,11 @@
 Writes `results/frontier-<part>-<goal>.json`, `.md` and `.svg` beside this script. Runs that are not
 finished are left out. A row of one model pools seeds. The row `common` pools, of attacks that ran
 on every model, the clips and seeds that all of them have, and is what plot and front show; `every`
-pools whatever such an attack has. An attack that failed counts with all its queries, not in MAP.
-The area dominated is that of log10 queries x MAP, from 1 query and MAP 0 to the budget and 12.75
-(epsilon 0.05 of 255), in percent: 100 would be one query and no perturbation.
+pools whatever such an attack has. `--reuse runs` adds `pgd-nes` and `astfocus` without refinement
+from the runs of other benchmarks, with clips of their own. An attack that failed counts with all
+its queries, not in MAP. The area dominated is that of log10 queries x MAP, from 1 query and MAP 0
+to the budget and 12.75 (epsilon 0.05 of 255), in percent: 100 would be one query and no
+perturbation.
 """
 
 from __future__ import annotations
@@ -21,12 +23,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from many_runs import earlier_run
+
 from vidrobust.bench.record import RunFolder
 from vidrobust.metrics.outcome import ATTACKED, mean, rate
 
 HERE = Path(__file__).resolve().parent
 LARGEST = 12.75
 """MAP of a change by epsilon 0.05 everywhere."""
+
+PLAIN = ("pgd-nes", "astfocus")
+"""Attacks that `--reuse` takes from other benchmarks, without refinement."""
 
 _NAME = re.compile(
     r"(?P<model>[a-z0-9]+)-(?P<attack>.+)-(?P<refiner>prune.*?)-(?P<goal>untargeted|targeted)-(?P<seed>s\d+)"
@@ -39,9 +46,12 @@ def main() -> None:
     parser.add_argument("--part", choices=["test", "train"], default="test")
     parser.add_argument("--goal", choices=["untargeted", "targeted"], default="untargeted")
     parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "frontier")
+    parser.add_argument("--reuse", type=Path, help="folder with runs of other benchmarks")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     options = parser.parse_args()
-    rows, budget = collect(sorted((options.runs / options.part).iterdir()), options.goal)
+    folders = sorted((options.runs / options.part).iterdir())
+    reuse = options.reuse if (options.part, options.goal) == ("test", "untargeted") else None
+    rows, budget = collect(folders, options.goal, reuse)
     front = pareto([row for row in rows if row["model"] == "common"])
     name = options.results / f"frontier-{options.part}-{options.goal}"
     data = {
@@ -56,8 +66,16 @@ def main() -> None:
     print(f"\nfront: {', '.join(data['front'])}; area {data['area_dominated_percent']} %")
 
 
-def collect(folders: Iterable[Path], goal: str) -> tuple[list[dict[str, Any]], int]:
-    """A row per attack, refiner and model, and those over all models; and the largest budget."""
+def collect(
+    folders: Iterable[Path], goal: str, reuse: Path | None = None
+) -> tuple[list[dict[str, Any]], int]:
+    """A row per attack, refiner and model, and those over all models; and the largest budget.
+
+    Args:
+        folders: Runs of `frontier.py`.
+        goal: Of the runs that count.
+        reuse: Runs of other benchmarks, of `PLAIN` without refinement.
+    """
     found: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
     budget = 1
     for path in folders:
@@ -79,6 +97,8 @@ def collect(folders: Iterable[Path], goal: str) -> tuple[list[dict[str, Any]], i
     models = {_model(key) for points in found.values() for key in points}
     whole = [points for points in found.values() if {_model(key) for key in points} == models]
     common = set.intersection(*map(set, whole)) if whole else set()
+    for attack in PLAIN if reuse else ():
+        found[attack, "none"].update(_plain(reuse, models, attack))
     rows = [
         _row(attack, refiner, model, pool)
         for (attack, refiner), points in sorted(found.items())
@@ -95,9 +115,23 @@ def _pools(
     for key, point in points.items():
         pools[_model(key)].append(point)
     if set(pools) == models:
-        pools["common"] = [point for key, point in points.items() if key in common]
+        if common and common <= points.keys():
+            pools["common"] = [point for key, point in points.items() if key in common]
         pools["every"] = list(points.values())
     return pools
+
+
+def _plain(reuse: Path | None, models: set[str], attack: str) -> dict[str, dict[str, Any]]:
+    """Points of earlier runs of an attack without refinement."""
+    found = {}
+    for model in sorted(models):
+        if (path := earlier_run(reuse, model, attack)) is None:
+            continue
+        folder = RunFolder(path)
+        for record in folder.records():
+            if record["status"] in ATTACKED:
+                found[f"{model}/s0/{record['key']}"] = _points(folder, record)[0]
+    return found
 
 
 def _model(key: str) -> str:
@@ -187,13 +221,17 @@ def plot(rows: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]], 
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    whole = {(row["attack"], row["refiner"]) for row in rows if row["model"] == "common"}
     for row in rows:
-        if row["model"] != "common" or row["map"][0] is None:
+        pool = "common" if (row["attack"], row["refiner"]) in whole else "every"
+        if row["model"] != pool or row["map"][0] is None:
             continue
         x, y = row["queries_all"][0], row["map"][0]
         plain = row["refiner"] == "none"
         axes.scatter(x, y, facecolors="none" if plain else "C0", edgecolors="C0")
         label = row["attack"] if plain else f"{row['attack']} + {row['refiner']}"
+        if pool == "every":
+            label += f" ({row['clips']} clips)"
         axes.annotate(label, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
     steps = [(row["queries_all"][0], row["map"][0]) for row in front]
     if steps:
