@@ -128,6 +128,7 @@ class LinearVictim:
             rng=torch.Generator().manual_seed(seed),
             reference=Response(scores.argmax(dim=1), scores),
             budget=budget,
+            spec=self.spec,
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from vidrobust_baselines.pgd_nes import pgd_nes
@@ -11,7 +13,7 @@ from vidrobust.attacks import SignedStep
 from vidrobust.errors import ConfigError
 from vidrobust.testing import LinearVictim, answer
 from vidrobust.threat import Linf
-from vidrobust.types import Access
+from vidrobust.types import Access, Response, Targeted, Untargeted
 
 
 def transcript(attack, *, at_most=200, epsilon=0.05):
@@ -51,6 +53,20 @@ def test_with_the_random_reducer_only_patches_of_key_frames_are_probed_and_moved
 
 def test_it_works_with_top_1_access_and_not_with_labels():
     assert pgd_nes(objective="probability").needs is Access.TOP_1
+
+
+@pytest.mark.parametrize(
+    ("attack", "untargeted", "targeted"),
+    [
+        (pgd_nes(), 0.7 - 0.2, -math.log(0.1)),
+        (pgd_nes(objective="probability"), 0.7, -0.1),
+    ],
+)
+def test_the_loss_is_the_margin_and_the_cross_entropy_with_a_target(attack, untargeted, targeted):
+    victim, response = LinearVictim(), Response(torch.tensor([1]), torch.tensor([[0.2, 0.7, 0.1]]))
+    for goal, wanted in ((Untargeted(1), untargeted), (Targeted(1, 2), targeted)):
+        [loss] = attack.objective(victim.task(goal=goal)).loss(response).tolist()
+        assert loss == pytest.approx(wanted)
 
 
 def test_the_step_is_halved_when_nothing_improves_and_never_when_it_does():

@@ -6,16 +6,19 @@ import dataclasses
 
 import pytest
 import torch
-from start_clips import made
+from start_clips import Clips, made
 from vidrobust_astfocus.grid_features import GridFeatures
-from vidrobust_baselines.agents import Card, fresh_agent, save_agent
-from vidrobust_baselines.commands.training_run import trainer_of
-from vidrobust_baselines.rlsb import Rlsb
+from vidrobust_baselines.agents import Card, fresh_agent, load_agent, save_agent
+from vidrobust_baselines.commands.training_run import TrainingRun, trainer_of
+from vidrobust_baselines.rlsb import Rlsb, difference
 from vidrobust_baselines.rlsb_training import RlsbTrainer, earned
 from vidrobust_baselines.training import AllowanceSpentError, Setup, TrainingVideo
 from vidrobust_reducers.saliency import salient_region
 
+from vidrobust.bench.config import resolve
 from vidrobust.errors import ConfigError
+from vidrobust.plugin import Entry, hookimpl
+from vidrobust.plugin.manager import PluginHost
 from vidrobust.testing import LinearVictim
 from vidrobust.types import Response, Targeted, Untargeted
 
@@ -29,6 +32,7 @@ SETUP = Setup(
     seed=0,
     device=torch.device("cpu"),
 )
+SEEN = difference(GridFeatures(), made(VICTIM, 0), made(VICTIM, 1))
 
 
 def video(seed=0, goal=None):
@@ -118,8 +122,6 @@ def test_it_learns_the_only_frame_that_counts():
     trainer = RlsbTrainer(SETUP, hidden=8, rate=2e-2)
     for seed in range(150):
         found = learn(trainer, Real(rule), seed)
-    from vidrobust_baselines.rlsb import difference
-
     with torch.no_grad():
         logits = trainer.agent(difference(GridFeatures(), clean, made(VICTIM, 1)))
     assert int(logits.argmax()) == 2
@@ -175,6 +177,89 @@ def test_the_command_finds_the_trainer_and_its_settings():
     factory, keywords = trainer_of("rlsb", {"bonus": 0.5, "draws": 4})
     assert factory is RlsbTrainer
     assert keywords == {"bonus": 0.5, "draws": 4}
+
+
+def test_a_lesson_has_five_draws_unless_told_otherwise():
+    ground = Real()
+    learn(RlsbTrainer(SETUP, hidden=8), ground)
+    assert [len(clips) for clips in ground.asked] == [5]
+
+
+def test_the_baseline_starts_at_the_mean_of_the_first_lesson_and_then_moves_by_a_tenth():
+    trainer, baselines = RlsbTrainer(SETUP, hidden=8, bonus=0.0), []
+    for fooled in (False, True, True):
+        learn(trainer, Real(lambda clips, to=fooled: torch.full((len(clips),), int(to))))
+        baselines.append(trainer.state()["baselines"]["clip-0"])
+    assert baselines == pytest.approx([-1.0, 0.9 * -1 + 0.1 * 1, 0.9 * -0.8 + 0.1 * 1])
+
+
+def test_a_first_lesson_whose_draws_all_earn_the_same_teaches_nothing():
+    trainer = RlsbTrainer(SETUP, hidden=8)
+    before = weights(trainer)
+    learn(trainer, Real(lambda clips: torch.zeros(len(clips), dtype=torch.long)))
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(trainer), strict=True))
+
+
+DRAWS = torch.tensor([[True, False, True, True], [False, True, False, False], [True] * 4])
+REWARDS = torch.tensor([1.5, -1.0, 0.7])
+
+
+def gradient(rewards, baseline):
+    """The gradient of the cost as it is written, draw by draw and frame by frame."""
+    agent = fresh_agent(GridFeatures.channels, 8, 0)
+    probability = agent(SEEN).sigmoid()
+    chosen = torch.where(DRAWS, probability, 1 - probability).log()
+    terms = [
+        sum(frames) / 4 * (reward - baseline)
+        for frames, reward in zip(chosen, rewards.tolist(), strict=True)
+    ]
+    return torch.autograd.grad(-sum(terms) / 3, list(agent.parameters()))
+
+
+@pytest.mark.parametrize("known", [None, 0.3])
+@pytest.mark.parametrize("large", [1, 100])
+def test_a_step_follows_the_gradient_of_the_written_cost_cut_to_a_norm_of_5(known, large):
+    trainer, rewards = RlsbTrainer(SETUP, hidden=8), large * REWARDS
+    baselines = {} if known is None else {"clip": known}
+    trainer.restore({**trainer.state(), "baselines": baselines})
+    trainer._step("clip", trainer.agent(SEEN), DRAWS, rewards)
+    wanted = gradient(rewards, 0.4 * large if known is None else known)
+    length = float(torch.cat([slope.flatten() for slope in wanted]).norm())
+    assert length < 5 if large == 1 else length > 20
+    for weight, slope in zip(trainer.agent.parameters(), wanted, strict=True):
+        cut = min(1, 5 / length) * slope
+        torch.testing.assert_close(weight.grad, cut, rtol=1e-3, atol=1e-6)
+
+
+class Toys:
+    """A plugin with the toy victim and four clips of both of its classes."""
+
+    @hookimpl
+    def vidrobust_models(self):
+        yield Entry("toy", lambda: VICTIM, "a linear victim")
+
+    @hookimpl
+    def vidrobust_sources(self):
+        yield Entry("clips", lambda: Clips(VICTIM, seeds=range(4)), "four clips")
+
+
+def test_the_card_of_an_agent_trained_on_leaves_out_the_queries_of_the_old_one(tmp_path):
+    old = tmp_path / "old.safetensors"
+    agent = fresh_agent(GridFeatures.channels, 8, 0)
+    save_agent(old, agent, Card("rlsb", "grid", GridFeatures.channels, 8, queries=10_000))
+    host = PluginHost()
+    host.register(Toys(), "toys")
+    config = {
+        "model": {"use": "toy"},
+        "source": {"use": "clips"},
+        "attack": {"use": "rlsb", "features": {"use": "grid"}},
+        "threat": {"queries": 40, "constraint": {"use": "linf", "epsilon": 0.05}},
+    }
+    plan, new, before = resolve(config, host), tmp_path / "new.safetensors", VICTIM.clips
+    TrainingRun(plan, {"begin": str(old)}, new, 2, None, lambda _: None).run(resume=False)
+    _, card = load_agent(new, "rlsb")
+    assert card.lessons == 8
+    assert card.queries == VICTIM.clips - before == 4 + 8 * 5
 
 
 def weights(trainer):

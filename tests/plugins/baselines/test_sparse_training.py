@@ -109,3 +109,61 @@ def test_an_agent_learns_which_frame_makes_attacks_succeed(monkeypatch):
     probability = trainer.agent(features).detach().sigmoid()
     assert float(probability[2]) > 0.8
     assert int(probability.argmax()) == 2
+
+
+DRAWS = torch.tensor([[True, False, True, True], [False, True, False, False]])
+EARNED = torch.tensor([1.5, 0.7])
+SEEN = unit(GridFeatures()(made(VICTIM, 0)).pooled)
+
+
+def stepped(intrinsics, earned, *, attacked=1, inside=0.0, outside=0.0):
+    """A trainer after one step on two draws, with these baselines before it."""
+    trainer = SparseTrainer(setup(), hidden=8)
+    trainer.restore({**trainer.state(), "baselines": {"clip": [inside, outside]}})
+    trainer._step("clip", trainer.agent(SEEN), DRAWS, intrinsics, attacked, earned)
+    return trainer
+
+
+def gradient(intrinsics, earned, *, attacked=1, inside=0.0, outside=0.0):
+    """The gradient of the cost as it is written, draw by draw and frame by frame."""
+    agent = fresh_agent(GridFeatures.channels, 8, 0)
+    probability = agent(SEEN).sigmoid()
+    chosen = torch.where(DRAWS, probability, 1 - probability).log()
+    logp = [sum(frames) / 4 for frames in chosen]
+    cost = -5 * logp[attacked] * (earned - outside)
+    for log_of_draw, reward in zip(logp, intrinsics.tolist(), strict=True):
+        cost = cost - log_of_draw * (reward - inside)
+    return torch.autograd.grad(cost, list(agent.parameters()))
+
+
+def length(gradients):
+    return float(torch.cat([each.flatten() for each in gradients]).norm())
+
+
+def test_a_step_follows_the_gradient_of_the_written_cost():
+    trainer = stepped(EARNED, 0.8, attacked=0, inside=0.3, outside=-0.2)
+    wanted = gradient(EARNED, 0.8, attacked=0, inside=0.3, outside=-0.2)
+    assert 0.1 < length(wanted) < 5
+    for weight, slope in zip(trainer.agent.parameters(), wanted, strict=True):
+        torch.testing.assert_close(weight.grad, slope, rtol=1e-3, atol=1e-6)
+
+
+def test_gradients_are_cut_to_a_norm_of_5():
+    trainer, wanted = stepped(100 * EARNED, 80.0), gradient(100 * EARNED, 80.0)
+    assert length(wanted) > 50
+    for weight, slope in zip(trainer.agent.parameters(), wanted, strict=True):
+        cut = 5 / length(wanted) * slope
+        torch.testing.assert_close(weight.grad, cut, rtol=1e-3, atol=1e-6)
+
+
+def test_the_optimiser_is_adam_with_rate_and_weight_decay_of_1e_5():
+    """Whose first step moves every weight by `rate g / (|g| + 1e-8)`, the decay in `g`."""
+    trainer = stepped(EARNED, 0.8)
+    [group] = trainer.state()["optimiser"]["param_groups"]
+    assert (group["lr"], group["weight_decay"]) == (1e-5, 1e-5)
+    slopes, before = gradient(EARNED, 0.8), fresh_agent(GridFeatures.channels, 8, 0).parameters()
+    for now, then, slope in zip(trainer.agent.parameters(), before, slopes, strict=True):
+        pull = slope + 1e-5 * then
+        torch.testing.assert_close(
+            now - then, -1e-5 * pull / (pull.abs() + 1e-8), rtol=0, atol=2e-7
+        )

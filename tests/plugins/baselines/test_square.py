@@ -153,3 +153,50 @@ def test_the_log_margin_keeps_its_slope_where_the_softmax_is_saturated():
     logs = ScoreObjective(Untargeted(0), "log-margin").loss(response)
     assert float(plain[0] - plain[1]) < 1e-7
     assert float(logs[0] - logs[1]) == pytest.approx(math.log(10), rel=1e-4)
+
+
+class Scripted:
+    """A victim that gives these scores in turn, and the last ones for good."""
+
+    def __init__(self, *rows):
+        self.rows, self.spec = [torch.tensor(row)[None] for row in rows], LinearVictim().spec
+
+    def __call__(self, clips):
+        assert len(clips) == 1
+        return self.rows.pop(0) if len(self.rows) > 1 else self.rows[0]
+
+
+@pytest.mark.parametrize(("p", "side"), [(0.1, 5), (0.12, 6)])  # of sqrt(25.6) and sqrt(30.72)
+def test_a_step_writes_one_sign_per_channel_on_a_square_of_all_frames(p, side):
+    """A victim that never lets go: every square is written on the stripes of the start, which a
+    square differs from in whole columns.
+    """
+    task = LinearVictim().task(constraint=Linf(EPSILON), budget=100_000)
+    asked = answer(Square(p=p).run(task), Scripted([1.0, 0.0, 0.0]), at_most=60).asked
+    signs = [((clips[0] - task.clean) / EPSILON).round() for clips in asked]
+    widths, corners, colours = [], set(), set()
+    for each in signs[1:]:
+        changed = (each != signs[0]).any(dim=0).any(dim=0)
+        rows, columns = (changed.any(dim=d).nonzero()[:, 0].tolist() for d in (1, 0))
+        assert rows == list(range(rows[0], rows[0] + side))
+        square = each[:, :, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert torch.equal(square, square[:1, :, :1, :1].expand_as(square))
+        widths.append(square.shape[3])
+        corners.add((rows[0], columns[0]))
+        colours.add(tuple(square[0, :, 0, 0].tolist()))
+    assert max(widths) == side
+    assert len(colours) == 2**3
+    assert len(corners) > 30
+
+
+def test_by_default_a_square_is_kept_for_its_log_margin():
+    """The second clip has the larger margin of probabilities, and the smaller one of their logs."""
+    first, second = [0.3, *[0.7 / 49] * 49], [0.9, 0.1, *[0.0] * 48]
+
+    def third(square):
+        task = LinearVictim().task(constraint=Linf(EPSILON))
+        return answer(square.run(task), Scripted(first, second), at_most=3).asked[2]
+
+    kept, put_back = third(Square(objective="log-margin")), third(Square(objective="margin"))
+    assert not torch.equal(kept, put_back)
+    assert torch.equal(third(Square()), kept)

@@ -171,6 +171,18 @@ def test_geo_trap_draws_new_warps_in_every_iteration_and_motion_sampler_carries_
     assert motion_sampler(vectors="blocks").reducer.vectors == "blocks"
 
 
+def test_geo_trap_draws_a_new_noise_frame_in_every_iteration():
+    """Without warps and memory a probe's step is the noise frame, on all frames alike."""
+    _, asked = driven(geo_trap(transform="none", lr=1e-9), at_most=30)
+    steps = [clips[0] - clips[1] for clips in asked.asked if len(clips) == 2]
+    noise = torch.stack([step[0].flatten() / step[0].norm() for step in steps])
+    assert len(noise) == 10
+    for step in steps:
+        torch.testing.assert_close(step, step[:1].expand_as(step), rtol=0, atol=1e-6)
+    cosines = (noise @ noise.T).fill_diagonal_(0).abs()
+    assert float(cosines.max()) < 6 / noise.shape[1] ** 0.5  # of two drawn apart, 6 deviations
+
+
 def test_in_release_mode_motion_vectors_are_places():
     assert motion_sampler(mode="release").reducer.placement == "coordinates"
 

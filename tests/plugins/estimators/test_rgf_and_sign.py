@@ -56,6 +56,28 @@ def test_sign_is_the_formula():
     assert float(gradient.norm()) <= 1
 
 
+class Coarse(Linear):
+    """An objective whose values are whole numbers, so that some are equal."""
+
+    def values(self, points):
+        return ((yield from super().values(points)) / 0.5).round()
+
+
+def test_equal_values_have_sign_0():
+    objective = Coarse(weight())
+    gradient = estimate(Sign(samples=12, beta=0.5), objective, Pixels(SHAPE))
+    values = [(batch * weight()).double().flatten(1).sum(1) / 0.5 for batch in objective.batches]
+    signs = (values[0].round() - values[1].round()).sign().float()
+    assert set(signs.tolist()) == {-1, 0, 1}
+    wanted = (signs[:, None] * directions(objective) / 0.5).mean(0).view(SHAPE)
+    torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_where_all_values_are_equal_there_is_no_direction():
+    gradient = estimate(Sign(samples=5), Linear(torch.zeros(SHAPE)), Pixels(SHAPE))
+    assert float(gradient.abs().max()) == 0
+
+
 @pytest.mark.parametrize("kind", BOTH)
 def test_many_samples_find_the_gradient(kind):
     subspace = Patches(SHAPE, (Patch(1, 2, 3),), 4, 4)

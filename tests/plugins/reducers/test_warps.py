@@ -9,7 +9,7 @@ from vidrobust_estimators.bandits import Bandits
 from vidrobust_estimators.nes import NES
 from vidrobust_estimators.zoo import Zoo
 from vidrobust_reducers.geometric import FAMILIES, Geometric
-from vidrobust_reducers.motion import Motion
+from vidrobust_reducers.motion import Motion, _as_places
 from vidrobust_reducers.warps import Shaped, Warped
 
 from vidrobust.subspaces import Antithetic
@@ -179,6 +179,24 @@ def test_as_coordinates_equal_motion_gets_equal_noise_in_every_frame():
     direction = warped.lift(warped.sample(1, generator()))[0]
     values = direction[:, 0, :16, :16].unique()
     assert float(values.max() - values.min()) < 1e-4
+
+
+def test_as_coordinates_places_are_whole_numbers_from_the_smallest_that_wrap_at_256():
+    vectors = torch.tensor([[[-3.5, 252.4], [252.5, 260.2]], [[-2.6, -2.4], [508.5, 0.0]]])
+    wanted = [[[0, 255], [0, 7]], [[0, 1], [0, 3]]]
+    assert _as_places(vectors).tolist() == wanted
+
+
+@pytest.mark.parametrize("placement", ["carried", "coordinates"])
+def test_beyond_the_frame_noise_has_the_value_at_its_border(placement):
+    victim = LinearVictim(size=8, smooth=2)
+    warped = propose(Motion("blocks", placement), victim, moving_task(victim, step=4))
+    places = (warped.grid + 1) / 2 * 7
+    row, column = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    inside = places.clamp(0, 7)
+    assert float((places - inside).abs().max()) > 1
+    lifted = warped.lift((1 + row + 10 * column).expand(1, 3, 8, 8))[0, :, 0]
+    torch.testing.assert_close(lifted, 1 + inside[..., 1] + 10 * inside[..., 0])
 
 
 # --- both, with every estimator
