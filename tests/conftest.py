@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -32,6 +36,27 @@ def shared() -> Path:
     if not (path / "data").is_dir():
         pytest.skip(f"no real clips at {path}; set VIDROBUST_SHARED to the folder that holds data/")
     return path
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> Iterator[ModuleType]:
+    """Torchvision. Where its compiled operators do not fit torch's build, the two that it declares
+    on import are declared here, which is all that its networks need of them.
+    """
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    operators = None
+    try:
+        found = importlib.import_module("torchvision")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[name]
+        operators = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        found = importlib.import_module("torchvision")
+    yield found
+    del operators
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from urllib.error import URLError
@@ -228,24 +225,8 @@ def test_a_piano_is_recognised(shared: Path) -> None:
     assert logits.argmax(dim=1).tolist() == [GRAND_PIANO] * 2
 
 
-@pytest.fixture
-def torchvision_models() -> Iterator[ModuleType]:
-    """Torchvision's models, also where its compiled operators do not fit torch's build."""
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    try:
-        yield importlib.import_module("torchvision.models")
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.startswith("torchvision")]:
-            del sys.modules[name]
-        operators = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        yield importlib.import_module("torchvision.models")
-
-
-def test_features_equal_those_of_torchvision(shared: Path, torchvision_models: ModuleType) -> None:
-    theirs = torchvision_models.mobilenet_v2().eval()
+def test_features_equal_those_of_torchvision(shared: Path, torchvision: ModuleType) -> None:
+    theirs = torchvision.models.mobilenet_v2().eval()
     state = load_file(shared / IMAGENET)
     theirs.load_state_dict({key: value.float() for key, value in state.items()})
     clip = piano(shared)

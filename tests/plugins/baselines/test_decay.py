@@ -77,6 +77,37 @@ def test_the_drop_follows_the_stages():
     assert [stage[0] for stage in STAGES] == [0.01, 0.003, 0.001, 0.0]
 
 
+def after_failures(decay, *counts):
+    """The drop after so many failures in all."""
+    drops, failed = [], 0
+    for count in counts:
+        for _ in range(count - failed):
+            decay._failed()
+        failed = count
+        drops.append(decay.drop)
+    return drops
+
+
+def test_from_a_drop_of_3_thousandths_it_takes_100_failures_and_a_divisor_of_1_5():
+    """The first two stages are 6 failures, one each, and 30, ten each."""
+    third = after_failures(EpsilonDecay(), 36, 135, 136, 235, 236, 335, 336)
+    assert third == pytest.approx([0.003, 0.003, 0.002, 0.002, 0.004 / 3, 0.004 / 3, 0.001])
+
+
+def test_from_a_drop_of_1_thousandth_it_falls_until_it_is_spent_and_begins_again_at_10():
+    fourth = after_failures(EpsilonDecay(), 336, 435, 436, 536, 1535, 1536, 1545, 1546)
+    spent = [0.001 / 1.5, 0.001 / 1.5**2, 0.001 / 1.5**11]
+    assert fourth == pytest.approx([0.001, 0.001, *spent, 0.01, 0.01, 0.01 / 1.5])
+
+
+def test_the_released_code_goes_on_towards_a_drop_of_0():
+    decay = EpsilonDecay(give_up=True)
+    assert after_failures(decay, 1535) == pytest.approx([0.001 / 1.5**11])
+    assert not decay.stuck
+    assert after_failures(decay, 1, 101) == pytest.approx([0.001 / 1.5**12, 0.001 / 1.5**13])
+    assert decay.stuck
+
+
 def test_shrinking_forgets_failures_and_resets_the_range_of_steps():
     decay = EpsilonDecay(drop=0.01)
     decay._stage, decay._failures, decay._high = 1, 7, 1e-4

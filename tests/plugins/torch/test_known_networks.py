@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -148,27 +147,6 @@ def test_the_stages_halve_time_and_space_as_the_paper_has_it():
         network(torch.rand(1, 3, 16, 112, 112))
 
     assert sizes == [(8, 28, 28), (8, 28, 28), (4, 14, 14), (2, 7, 7), (1, 4, 4)]
-
-
-@pytest.fixture(scope="session")
-def torchvision():
-    """The library; where its binary does not fit this torch, the operators it declares on import
-    are declared here, which is all that its video networks need of them.
-    """
-    found = importlib.util.find_spec("torchvision")
-    if found is None:
-        pytest.skip("torchvision is not installed")
-    origin = found.submodule_search_locations[0]
-    libraries = list(Path(origin).glob("_C*.so"))
-    keep = None
-    try:
-        torch.ops.load_library(str(libraries[0]))
-    except (IndexError, OSError):
-        keep = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            keep.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    yield importlib.import_module("torchvision")
-    del keep
 
 
 @pytest.mark.parametrize(
