@@ -34,6 +34,8 @@ LARGEST = 12.75
 
 PLAIN = ("pgd-nes", "astfocus")
 """Attacks that `--reuse` takes from other benchmarks, without refinement."""
+FEWEST = 6
+"""Clips, spread over the list, that such a run has to have."""
 
 _NAME = re.compile(
     r"(?P<model>[a-z0-9]+)-(?P<attack>.+)-(?P<refiner>prune.*?)-(?P<goal>untargeted|targeted)-(?P<seed>s\d+)"
@@ -125,7 +127,7 @@ def _plain(reuse: Path | None, models: set[str], attack: str) -> dict[str, dict[
     """Points of earlier runs of an attack without refinement."""
     found = {}
     for model in sorted(models):
-        if (path := earlier_run(reuse, model, attack)) is None:
+        if (path := earlier_run(reuse, model, attack, limit=FEWEST)) is None:
             continue
         folder = RunFolder(path)
         for record in folder.records():
@@ -236,6 +238,7 @@ def plot(rows: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]], 
     steps = [(row["queries_all"][0], row["map"][0]) for row in front]
     if steps:
         axes.step(*zip(*steps, strict=True), where="post", color="C1", label="Pareto front")
+    axes.margins(x=0.15)
     axes.set(xscale="log", xlabel="queries, all spent (mean)", ylabel="MAP", ylim=(0, LARGEST))
     axes.legend()
     figure.tight_layout()
