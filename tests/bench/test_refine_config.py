@@ -42,6 +42,9 @@ def test_the_table_is_filled_with_defaults_and_changes_the_digest():
         "guesses": 4,
         "worth": 0.05,
         "measure": "mean-abs",
+        "lattice": True,
+        "frames": True,
+        "sweep": True,
     }
     assert config_digest(plan) != config_digest(without)
     assert plan.components()["refine"]["plugin"] == "frontier"
