@@ -58,7 +58,7 @@ class ArtDefence:
         kind, factory = find(self.defence)
         instance = self._build(factory, kind)
         if kind == "preprocessor":
-            self._try(instance, classifier)
+            self._before(instance, torch.full((1, *classifier.spec.shape), 0.5))
 
             def answer(clips: Tensor) -> Tensor:
                 return classifier(torch.cat([self._before(instance, clip[None]) for clip in clips]))
@@ -86,22 +86,6 @@ class ArtDefence:
             ) from error
         return built
 
-    def _try(self, preprocessor: Callable[..., Any], classifier: Classifier) -> None:
-        """Show it a grey clip, before anything depends on it.
-
-        Raises:
-            ConfigError: If it takes clips of another layout.
-        """
-        grey = torch.full((1, *classifier.spec.shape), 0.5)
-        try:
-            self._before(preprocessor, grey)
-        except (TypeError, ValueError, IndexError) as error:
-            raise ConfigError(
-                f"defence: ART's {self.defence} fails on a grey clip in the layout "
-                f"{self.layout!r}: {error}",
-                hint=f"another layout may suit it: {', '.join(get_args(Layout))}",
-            ) from error
-
     def _before(self, preprocessor: Callable[..., Any], clips: Tensor) -> Tensor:
         """Clips `(k, t, c, h, w)` as the preprocessor leaves them, clamped to `[0, 1]`; what it
         draws is a function of the clips.
@@ -110,8 +94,14 @@ class ArtDefence:
         x = from_clips(clips, "nfhwc" if self.layout == "frames" else self.layout)
         if self.layout == "frames":
             x = x.reshape(-1, *x.shape[2:])
-        with _seeded_by(x):
-            seen, _ = preprocessor(x)
+        try:
+            with _seeded_by(x):
+                seen, _ = preprocessor(x)
+        except (TypeError, ValueError, IndexError) as error:
+            raise ConfigError(
+                f"defence: ART's {self.defence} fails in the layout {self.layout!r}: {error}",
+                hint=f"another layout may suit it: {', '.join(get_args(Layout))}",
+            ) from error
         if seen.shape != x.shape:
             raise ConfigError(
                 f"defence: ART's {self.defence} gave {seen.shape} for {x.shape}",

@@ -30,7 +30,7 @@ def noting(seed=0, goal=None):
     task = VICTIM.task(goal=goal)
     notes = []
     rng = torch.Generator().manual_seed(seed)
-    return dataclasses.replace(task, spec=VICTIM.spec, rng=rng, note=notes.append), notes
+    return dataclasses.replace(task, rng=rng, note=notes.append), notes
 
 
 def order(seed):

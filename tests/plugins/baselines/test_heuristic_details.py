@@ -43,7 +43,7 @@ class Given:
 
 def task_of(goal=None, **changes):
     task = VICTIM.task(constraint=Linf(0.05), goal=goal)
-    return dataclasses.replace(task, spec=VICTIM.spec, **changes)
+    return dataclasses.replace(task, **changes)
 
 
 def changed(change):

@@ -38,7 +38,7 @@ class TestLabels(AttackContract):
 
 def task_of(goal=None, **changes):
     task = VICTIM.task(constraint=Linf(EPSILON), goal=goal)
-    return dataclasses.replace(task, spec=VICTIM.spec, **changes)
+    return dataclasses.replace(task, **changes)
 
 
 def targeted():

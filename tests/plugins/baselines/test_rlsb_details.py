@@ -21,7 +21,7 @@ PER_ESTIMATE = 60
 
 
 def task_of(victim=VICTIM, **changes):
-    return dataclasses.replace(victim.task(constraint=Linf(0.05)), spec=victim.spec, **changes)
+    return dataclasses.replace(victim.task(constraint=Linf(0.05)), **changes)
 
 
 def normal():

@@ -68,7 +68,7 @@ def transcript(attack, *, at_most=100, **changes):
     victim = LinearVictim(classes=2)
     notes = []
     task = victim.task(constraint=Linf(EPSILON))
-    task = dataclasses.replace(task, spec=victim.spec, note=notes.append, **changes)
+    task = dataclasses.replace(task, note=notes.append, **changes)
     return task, answer(attack.run(task), victim, at_most=at_most), notes
 
 

@@ -41,7 +41,6 @@ def goal():
 def walk(at_most):
     """A targeted run on three of the four frames, with an epsilon that cannot reach the target."""
     task = VICTIM.task(goal=goal(), constraint=Linf(0.01))
-    task = dataclasses.replace(task, spec=VICTIM.spec)
     attack = Sparse(frames=(0, 1, 3), network="random", start=Towards())
     return task, answer(attack.run(task), VICTIM, at_most=at_most)
 

@@ -46,7 +46,7 @@ class TestShrinkingBall(AttackContract):
 def targeted(victim, **changes):
     task = victim.task(constraint=Linf(EPSILON))
     label = task.goal.label
-    task = dataclasses.replace(task, spec=victim.spec, goal=Targeted(label, 1 - label))
+    task = dataclasses.replace(task, goal=Targeted(label, 1 - label))
     return dataclasses.replace(task, **changes)
 
 

@@ -32,7 +32,7 @@ def targeted():
     """From class 1, the toy clip's own, to class 0."""
     task = untargeted()
     assert task.goal.label == 1
-    return dataclasses.replace(task, spec=VICTIM.spec, goal=Targeted(1, 0))
+    return dataclasses.replace(task, goal=Targeted(1, 0))
 
 
 def from_noise(task, **settings):

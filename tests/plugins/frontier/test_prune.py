@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from planted import Planted
 from vidrobust_frontier.moves import REPAIRING, SHRINKING
 from vidrobust_frontier.prune import Prune
 from vidrobust_frontier.state import Lattice
@@ -17,20 +18,6 @@ from vidrobust.threat import Linf
 from vidrobust.types import Access, ClipSpec, Response, Untargeted
 
 SHAPE = (4, 3, 16, 16)
-
-
-class Planted:
-    """Answers 1 where every one of some pixels is changed, whatever else is."""
-
-    def __init__(self, places: list[tuple[int, int, int]], clean: torch.Tensor) -> None:
-        self.spec = ClipSpec(("no", "yes"), frames=4, height=16, width=16, resize=16)
-        self.device = torch.device("cpu")
-        self.places, self.clean = places, clean
-
-    def __call__(self, clips: torch.Tensor) -> torch.Tensor:
-        changed = (clips != self.clean).any(dim=2)  # (k, t, h, w)
-        found = torch.stack([changed[:, f, y, x] for f, y, x in self.places], 1).all(1)
-        return torch.nn.functional.one_hot(found.long(), 2).float()
 
 
 class Framewise:
