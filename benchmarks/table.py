@@ -13,7 +13,8 @@ L-infinity 0.05 and the same target labels: those of `table_targets.json`, which
 
 `--reuse DIR` takes `DIR/ucf6-<model>-<attack>` where it exists instead of running that again, and
 for `astfocus` the variant `both` of `ablations/run.py`, which is the same config. `--agents DIR`
-gives `sparse` and `rlsb` what `vidrobust train-agent` made; take another `--out` for them.
+gives `sparse` and `rlsb` what `vidrobust train-agent` made, one file for each victim that is
+attacked; take another `--out` for them.
 
 `summary` writes a table per victim and goal, see `table_summary.py`. Real data and the paper's
 numbers lie under `--shared`, or VIDROBUST_SHARED.
@@ -40,7 +41,7 @@ from many_runs import (
     starts,
 )
 
-from vidrobust.errors import VidrobustError
+from vidrobust.errors import ConfigError, VidrobustError
 from vidrobust.plugin.manager import PluginHost
 
 HERE = Path(__file__).resolve().parent
@@ -57,6 +58,9 @@ ATTACKS = (
     "pgd-nes",
     "square",
 )
+TRAINED = ("sparse", "rlsb")
+"""Attacks with an agent that is trained beforehand."""
+
 BUDGETS = {"untargeted": 15_000, "targeted": 30_000}
 
 
@@ -120,9 +124,17 @@ def config(cell: Cell, options: argparse.Namespace) -> dict[str, object]:
 
 
 def _agent(cell: Cell, agents: Path | None) -> dict[str, object]:
-    """The trained agent of `sparse` and `rlsb`, where there is one for this victim."""
-    file = agents / f"{cell.attack}-{cell.model}.safetensors" if agents else None
-    return {"agent": str(file)} if file is not None and file.is_file() else {}
+    """The agent of `sparse` or `rlsb` that was trained on this victim, if `--agents` is given.
+
+    Raises:
+        ConfigError: If it has not been trained yet.
+    """
+    if agents is None or cell.attack not in TRAINED:
+        return {}
+    file = agents / f"{cell.attack}-{cell.model}.safetensors"
+    if not file.is_file():
+        raise ConfigError(f"{file} is missing", hint="train it: vidrobust train-agent --help")
+    return {"agent": str(file)}
 
 
 def _source(options: argparse.Namespace) -> dict[str, object]:

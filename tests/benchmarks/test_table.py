@@ -90,8 +90,9 @@ def test_trained_agents_go_to_the_attack_and_victim_they_are_of(tmp_path):
         return table.config(table.Cell("untargeted", model, attack), given)["attack"].get("agent")
 
     assert agent("tsm", "rlsb") == str(tmp_path / "rlsb-tsm.safetensors")
-    assert agent("c3d", "rlsb") is None
-    assert agent("tsm", "sparse") is None
+    assert agent("c3d", "square") is None
+    with pytest.raises(ConfigError, match=r"rlsb-c3d\.safetensors is missing"):
+        agent("c3d", "rlsb")
 
 
 def test_an_earlier_run_stands_for_the_untargeted_cell(tmp_path):
