@@ -42,9 +42,14 @@ ATTACKS: Mapping[str, Mapping[str, Any]] = {
         "momentum": 0.9,
         "objective": "log-margin",
     },
+    "plus-no-momentum": {"use": "astfocus-plus", "momentum": 0.0},
+    "plus-margin": {"use": "astfocus-plus", "objective": "margin"},
+    "plus-every-pixel": {"use": "astfocus-plus", "tile": 1},
+    "plus-every-frame": {"use": "astfocus-plus", "frames": 1},
+    "plus-rank": {"use": "astfocus-plus", "estimator": {"use": "nes", "weights": "rank"}},
 }
-"""Attacks whose name here is not what `use` says: ablations of `texture-focus`, a baseline, and
-`astfocus-plus` without agents.
+"""Attacks whose name here is not what `use` says: ablations of `texture-focus`, a baseline,
+`astfocus-plus` without agents, and its other ingredients one by one.
 """
 
 REFINERS: Mapping[str, Mapping[str, Any]] = {
@@ -66,7 +71,8 @@ def config(options: argparse.Namespace, model: str, attack: str, seed: int) -> d
         refine["queries"] = options.refine_queries
     source = {"use": "ucf101", "root": str(options.root), "part": options.part}
     own = ATTACKS.get(attack, {"use": attack})
-    given = {**looking_through(attack, options.network), **starts(attack, options.goal, source)}
+    use = own["use"]
+    given = {**looking_through(use, options.network), **starts(use, options.goal, source)}
     return {
         "run": {"seed": seed, **({} if options.limit is None else {"limit": options.limit})},
         "model": {"use": f"zoo/{model}", "weights": "ucf6"},
