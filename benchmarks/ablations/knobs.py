@@ -13,6 +13,7 @@ list, by number.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
 import sys
@@ -46,6 +47,16 @@ VARIANTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "both-slow": ({}, {"rate": 3e-4}),
     "both-slow-momentum": ({"momentum": 0.9}, {"rate": 3e-4}),
     "common-momentum": ({"momentum": 0.9}, {"rewards": "common"}),
+    "both-counterfactual": ({}, {"baseline": "counterfactual"}),
+    "both-entropy": ({}, {"entropy": 0.1}),
+    "both-counterfactual-entropy": ({}, {"baseline": "counterfactual", "entropy": 0.1}),
+    "edgebox": ({}, {"rewards": "+edgebox"}),
+    "edgebox-counterfactual": ({}, {"rewards": "+edgebox", "baseline": "counterfactual"}),
+    "edgebox-entropy": ({}, {"rewards": "+edgebox", "entropy": 0.1}),
+    "edgebox-counterfactual-entropy": (
+        {},
+        {"rewards": "+edgebox", "baseline": "counterfactual", "entropy": 0.1},
+    ),
 }
 """Settings of the recipe and of the reducer."""
 
@@ -108,6 +119,7 @@ def main() -> None:
     parser.add_argument("--model", default="tsm")
     parser.add_argument("--clips", default="60")
     parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--seeds", default="0", help="added to the clip's number")
     parser.add_argument("--iterations", type=int, default=150)
     parser.add_argument("--root", type=Path, default=SHARED / "data" / "ucf101_6class")
     parser.add_argument(
@@ -121,7 +133,9 @@ def main() -> None:
     source = host.find("sources", "ucf101").load()(root=str(options.root), part="train")
     videos = list(source.videos(victim.spec))
     seen: FrameFeatures = mobilenet_v2(options.features)
-    for number in (int(text) for text in options.clips.split(",")):
+    numbers = [int(text) for text in options.clips.split(",")]
+    seeds = [int(text) for text in options.seeds.split(",")]
+    for number, seed in itertools.product(numbers, seeds):
         clean = videos[number].load()
         scores = victim(clean[None])
         for variant in options.variants.split(","):
@@ -137,12 +151,13 @@ def main() -> None:
                 goal=Untargeted(int(scores.argmax())),
                 constraint=Linf(0.05),
                 access=Access.SCORES,
-                rng=torch.Generator().manual_seed(number),
+                rng=torch.Generator().manual_seed(number + seed),
                 reference=Response(scores.argmax(1), scores),
                 budget=15_000,
             )
             line = attack(loop, task, victim, options.iterations)
-            print(f"{options.model} clip {number} {variant}: {line}", file=sys.stdout, flush=True)
+            which = f"{options.model} clip {number} seed {seed} {variant}"
+            print(f"{which}: {line}", file=sys.stdout, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ Implementation details:
 3. Clip 0.2, value loss 0.5, entropy 0.01, Adam (released code; the paper states none).
 4. Rewards come per frame: what is earned by the whole iteration is given to every frame, what a
    frame earns alone to that frame.
-5. The advantage is the reward minus the critic's value.
+5. The advantage is the reward minus the critic's value. A critic that has learnt what an action is
+   worth leaves no advantage to that action; `counterfactual` therefore hides an agent's own action
+   from its value (Foerster et al., "Counterfactual Multi-Agent Policy Gradients", AAAI 2018), which
+   keeps the gradient unbiased. `joint` is Eq. 18 to the letter.
 6. An agent learns from what it chose and was done: not from boxes on frames that were not probed,
    and not at all where chance or everything is put in its place. The critic sees what was done.
 """
@@ -17,11 +20,14 @@ Implementation details:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from vidrobust_astfocus.agents import Critic, SpatialAgent, TemporalAgent
+
+Baseline: TypeAlias = Literal["joint", "counterfactual"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Settings:
         value: Weight of the critic's loss.
         entropy: Weight of the entropy bonus.
         hidden: Size of the LSTMs.
+        baseline: What an agent's value is read from besides both states: both actions (`joint`), or
+            the other agent's alone (`counterfactual`).
     """
 
     rate: float = 3e-3
@@ -43,6 +51,7 @@ class Settings:
     value: float = 0.5
     entropy: float = 0.01
     hidden: int = 128
+    baseline: Baseline = "joint"
 
 
 @dataclass(frozen=True)
@@ -194,5 +203,11 @@ class Learner:
         """The critic's values `(t, 2)` of what was done."""
         spatial, temporal = self.learning
         bits = did.frames if temporal else probed
-        looked = probed if spatial else torch.zeros_like(probed)
-        return self.critic(*states, did.boxes, looked, bits)
+        nothing = torch.zeros_like(probed)
+        looked = probed if spatial else nothing
+        if self.settings.baseline == "joint":
+            values: Tensor = self.critic(*states, did.boxes, looked, bits)
+            return values
+        of_box = self.critic(*states, did.boxes, nothing, bits)[:, 0]
+        of_bit = self.critic(*states, did.boxes, looked, nothing)[:, 1]
+        return torch.stack([of_box, of_bit], dim=1)

@@ -40,14 +40,14 @@ from vidrobust_astfocus.features import choose_features
 from vidrobust_astfocus.knowledge import Known, read_known
 from vidrobust_astfocus.objectness import ObjectnessCache
 from vidrobust_astfocus.paper_agents import PaperAgents, Terms
-from vidrobust_astfocus.ppo import Learner, Settings, View
+from vidrobust_astfocus.ppo import Baseline, Learner, Settings, View
 from vidrobust_astfocus.released_agents import ReleasedAgents
 from vidrobust_astfocus.rewards import value
 
 Who: TypeAlias = Literal["agent", "random", "all"]
 Mode: TypeAlias = Literal["paper", "release"]
 
-_OF_THE_PAPER = ("rewards", "scale", "rate", "epochs", "entropy", "agents")
+_OF_THE_PAPER = ("rewards", "scale", "rate", "epochs", "entropy", "baseline", "agents")
 """Settings that the released code fixes."""
 
 
@@ -73,6 +73,8 @@ class AstFocus:
         rate: Learning rate of the agents.
         epochs: Passes over each iteration's trajectory.
         entropy: Weight of the entropy bonus.
+        baseline: What the critic reads an agent's value from besides both agents' states: both
+            actions (`joint`, Eq. 18), or the other agent's alone (`counterfactual`).
         hidden: Size of the agents' LSTMs; None is 128, and 512 in mode `release`.
         agents: Agents that have learnt on other videos, a file of `vidrobust train-agent --attack
             astfocus`; they go on learning. None begins from nothing on every video.
@@ -92,6 +94,7 @@ class AstFocus:
     rate: Annotated[float, Gt(0)] = 3e-3
     epochs: Annotated[int, Ge(1)] = 4
     entropy: Annotated[float, Ge(0)] = 0.01
+    baseline: Baseline = "joint"
     hidden: Annotated[int, Ge(8)] | None = None
     agents: Path | None = None
     noise: Noise = "table"
@@ -206,7 +209,9 @@ class AstFocus:
         inside = inside_boxes(maps, self._boxes, h, w)
         view = View(maps, inside, _standardised(seen.pooled), _of_the_clip(seen.pooled))
         size = self.hidden or (128 if self._known is None else self._known.hidden)
-        settings = Settings(self.rate, self.epochs, entropy=self.entropy, hidden=size)
+        settings = Settings(
+            self.rate, self.epochs, entropy=self.entropy, hidden=size, baseline=self.baseline
+        )
         learning = (self.spatial == "agent", self.temporal == "agent")
         learner = Learner(view, settings, self.key_frames, seed, learning)
         if self._known is not None:
