@@ -74,6 +74,13 @@ def config() -> str:
         EXAMPLE.strip(),
         "```",
         "",
+        "Without a file `vidrobust run` attacks 7 clips of `motions` on `zoo/c3d` with `square` and 1000 queries each, and "
+        "all videos of a source once `--source` names it. In a file, what is left out has the default below.",
+        "",
+        "A relative path is relative to the directory in which the command is run, not to the config: that of `out`, of "
+        "code and weights, of class lists and of sources. `--resume` and `verify` take the recorded paths, so run them "
+        "there too.",
+        "",
         "`vidrobust show NAME` prints the same as the tables below, for plugins of third parties too.",
         "",
         "## `[run]`",

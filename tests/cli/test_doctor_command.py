@@ -71,6 +71,37 @@ def test_the_command_examines_a_model_on_real_clips(command, capsys, shared):
     assert "clips per second" in out
 
 
+def torn(folder, files, clips):
+    """A folder of some whole videos and an empty file that is called one."""
+    folder.mkdir()
+    for path in sorted(clips.glob("*.*"))[:files]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "torn.avi").touch()
+    return folder
+
+
+def test_a_clip_that_cannot_be_read_is_left_out_with_a_warning(command, capsys, shared, tmp_path):
+    folder = torn(tmp_path / "videos", 1, shared / "data" / "clips")
+
+    command(*MODEL, "--source", "folder", "--set", f"source.path={folder}", "--json")
+
+    found = _findings(capsys)
+    assert found["videos"]["status"] == "warn"
+    assert "1 of 2 clips cannot be read; the first: " in found["videos"]["detail"]
+    assert "torn.avi" in found["videos"]["detail"]
+    assert found["determinism"]["status"] == "ok"
+
+
+def test_an_error_leaves_the_findings_of_the_installation(command, capsys, shared, tmp_path):
+    folder = torn(tmp_path / "videos", 0, shared / "data" / "clips")
+
+    assert command(*MODEL, "--source", "folder", "--set", f"source.path={folder}", "--json") == 4
+
+    captured = capsys.readouterr()
+    assert "opencv" in {found["name"] for found in json.loads(captured.out)["findings"]}
+    assert "torn.avi" in captured.err
+
+
 CONFIG = """
 [model]
 use = "torch"

@@ -14,6 +14,7 @@ import tomli_w
 import torch
 from whole_runs import (
     BUILDING,
+    TESTS,
     Counting,
     command,
     config,
@@ -22,8 +23,10 @@ from whole_runs import (
     wait_for,
 )
 
+from vidrobust.bench.config import load_config
 from vidrobust.bench.record import RunFolder
 from vidrobust.cli.main import main
+from vidrobust.cli.run import default_config
 from vidrobust.video.encode import write_video
 
 
@@ -233,6 +236,38 @@ def test_resume_without_a_config_needs_a_run_to_go_on_with(capsys, tmp_path):
 
     assert (code, stdout) == (7, "")
     assert "rum is not a run folder" in stderr
+
+
+def test_without_a_config_a_source_that_is_named_is_attacked_as_a_whole(capsys, videos, tmp_path):
+    out = tmp_path / "run"
+    small = ["model.height=56", "model.width=56", "model.frames=8", "run.checks=false"]
+    small += [f"model.module={TESTS}/victims.py:pooled", "model.classes=5", f"source.path={videos}"]
+    words = [word for text in small for word in ("--set", text)]
+
+    ask(
+        capsys, "run", "--model", "torch", "--source", "folder", *words, "--budget", 2, "--out", out
+    )
+
+    assert "limit" not in RunFolder(out).manifest()["config"]["run"]
+    assert len(RunFolder(out).records()) == 6
+
+
+@pytest.mark.parametrize(
+    ("overrides", "limit"),
+    [
+        ([("source.use", "folder")], None),
+        (["source.use=folder", ("attack.use", "square")], None),
+        (["source={use = 'folder', path = 'clips'}"], None),
+        ([("source.use", "folder"), ("run.limit", 3)], 3),
+        ([("model.use", "zoo/tsm"), "source.split=train"], 7),
+        ([], 7),
+    ],
+)
+def test_the_default_limit_is_of_the_default_source(overrides, limit):
+    base = default_config(overrides)
+
+    assert load_config(None, overrides, base=base)["run"].get("limit") == limit
+    assert base["threat"]["queries"] == 1000
 
 
 def test_defences_on_the_command_line_replace_those_of_the_config_and_keep_settings(

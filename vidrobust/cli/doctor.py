@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidrobust.cli.output import HELP, App, json_option, pass_app
+from vidrobust.errors import VideoError, VidrobustError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,18 +56,20 @@ def doctor(
 
     A model is examined for determinism, dependence on the batch, kind, range and resolution of its
     scores, labels and accuracy on a few clips, swapped colours, wrong value range, axes mixed up,
-    and speed. Exits with 1 if anything failed. A service is sent some 230 clips.
+    and speed. Clips that cannot be read are left out. Exits with 1 if anything failed. A service is
+    sent some 230 clips.
     """
     from vidrobust.bench.doctor import examine_installation
 
     tables = _tables(config, model, source, overrides)
     findings = examine_installation(app.host, Path("runs"))
-    if "model" in tables:
-        findings += _examine(app, tables)
-    if as_json:
-        app.json({"findings": findings})
-    else:
-        app.result(_table(findings), _verdict(findings))
+    try:
+        if "model" in tables:
+            findings += _examine(app, tables)
+    except VidrobustError:  # what was found before it is worth showing all the same
+        _show(app, findings, as_json=as_json)
+        raise
+    _show(app, findings, as_json=as_json)
     return int(any(found["status"] == "fail" for found in findings))
 
 
@@ -104,18 +107,25 @@ def _examine(app: App, tables: Mapping[str, Any]) -> list[Finding]:
         classifier = defended(classifier, [defence])
         if not may_refuse(classifier):
             answering = classifier
-    clips, labels = _clips(classifier, videos)
+    clips, labels, unread = _clips(classifier, videos)
     classes = classifier.spec.classes
     indices = [classes.index(x) if x in classes else x for x in labels]
     known = [x if isinstance(x, int) and 0 <= x < len(classes) else None for x in indices]
-    findings = [check_labels(classes, labels)]
+    findings = [*unread, check_labels(classes, labels)]
     if defences:
         findings.append(check_refusals(classifier, clips))
     return findings + examine_model(answering, clips, known)
 
 
-def _clips(classifier: Classifier, source: Built | None) -> tuple[Tensor, list[int | str | None]]:
-    """A few clips spread over the source, or noise without one; and their labels."""
+def _clips(
+    classifier: Classifier, source: Built | None
+) -> tuple[Tensor, list[int | str | None], list[Finding]]:
+    """A few clips spread over the source, or noise without one; their labels; and a finding where
+    some cannot be read.
+
+    Raises:
+        VideoError: If none can.
+    """
     import torch
 
     from vidrobust.bench.limit import spread
@@ -123,10 +133,39 @@ def _clips(classifier: Classifier, source: Built | None) -> tuple[Tensor, list[i
     spec = classifier.spec
     if source is None:
         rng = torch.Generator().manual_seed(0)
-        return torch.rand((CLIPS, *spec.shape), generator=rng), []
-    videos = list(source.build().videos(spec))
-    chosen = spread(videos, CLIPS)
-    return torch.stack([video.load() for video in chosen]), [video.label for video in chosen]
+        return torch.rand((CLIPS, *spec.shape), generator=rng), [], []
+    chosen = spread(list(source.build().videos(spec)), CLIPS)
+    clips: list[Tensor] = []
+    labels: list[int | str | None] = []
+    errors: list[VideoError] = []
+    for video in chosen:
+        try:
+            clips.append(video.load())
+            labels.append(video.label)
+        except VideoError as error:
+            errors.append(error)
+    if errors and not clips:
+        raise errors[0]
+    unread = [_unread(errors, len(chosen))] if errors else []
+    return torch.stack(clips), labels, unread
+
+
+def _unread(errors: list[VideoError], count: int) -> Finding:
+    from vidrobust.bench.doctor import finding
+
+    return finding(
+        "videos",
+        "warn",
+        f"{len(errors)} of {count} clips cannot be read; the first: {errors[0].message}",
+        "take them out of the source; a run notes each as an error and goes on",
+    )
+
+
+def _show(app: App, findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        app.json({"findings": findings})
+    else:
+        app.result(_table(findings), _verdict(findings))
 
 
 def _table(findings: list[Finding]) -> Table:

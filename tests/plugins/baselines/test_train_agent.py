@@ -93,6 +93,14 @@ def test_it_writes_an_agent_and_says_what_it_cost(call, tmp_path):
     assert stored.config["train"] == {"rate": 0.01, "hidden": 8}
 
 
+def test_without_a_config_it_trains_sparse_on_all_clips_of_a_source_that_is_named(call, tmp_path):
+    call(tmp_path / "agent.safetensors", "--epochs", "1")
+
+    _, card = load_agent(tmp_path / "agent.safetensors", "sparse")
+    assert "limit" not in card.config["run"]
+    assert card.config["attack"]["use"] == "sparse"
+
+
 def test_every_clip_the_victim_sees_is_a_training_query(call, tmp_path, monkeypatch):
     victims = []
     monkeypatch.setattr(
