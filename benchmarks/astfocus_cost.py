@@ -7,7 +7,7 @@ One generated clip, n = 60, the default agents, journal off, one video in flight
 attack is timed where it is called; what a part spends in another one listed counts for that other.
 Targets: everything but forward passes at most 25 % of the wall time on `zoo/c3d`, and at most 5 %
 on MMAction2's C3D, which `--model mmaction2` takes at full size with random weights and one view. A
-round that is not counted warms up: it reads the weights and makes the noise table.
+round of one iteration that is not counted warms up: it reads the weights and makes the noise table.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ def main() -> None:
     classifier = model(options.model, **KEYWORDS.get(options.model, {}))
     batch, _ = calibrate(classifier)
     asked = mobilenet_v2(options.features) if options.features.is_file() else None
+    one_round(classifier, batch, 1, asked)
     rounds = [
         one_round(classifier, batch, options.iterations, asked) for _ in range(options.rounds)
     ]

@@ -21,12 +21,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 from torch import Tensor
-from vidrobust_reducers.grid import patch_side
 
 from vidrobust.bench.record import RunFolder, safe_name
 from vidrobust.errors import RecordError
 
 Note = dict[str, Any]
+Box = tuple[int, int, int, int]
+"""Top, left, height and width."""
 
 
 def iterations_of(folder: RunFolder, key: str) -> list[Note]:
@@ -44,27 +45,19 @@ def iterations_of(folder: RunFolder, key: str) -> list[Note]:
     return notes
 
 
-def patch_of(folder: RunFolder, height: int, width: int) -> tuple[int, int]:
-    """Height and width of a box in the run."""
-    reducer = folder.manifest()["config"]["attack"].get("reducer", {})
-    side = reducer.get("patch")
-    return patch_side(height, side), patch_side(width, side)
-
-
-def looked_at(note: Note, height: int, width: int) -> dict[int, tuple[int, int]]:
-    """Corner of the box of each key frame; whole frames start at 0, 0."""
+def looked_at(note: Note, height: int, width: int) -> dict[int, Box]:
+    """The box of each key frame, or the whole frame of `height` x `width`."""
     if "boxes" in note:
-        return {frame: (top, left) for frame, top, left, *_ in note["boxes"]}
-    return {frame: (0, 0) for frame in note["key_frames"]}
+        return {frame: (top, left, h, w) for frame, top, left, h, w in note["boxes"]}
+    return {frame: (0, 0, height, width) for frame in note["key_frames"]}
 
 
-def draw_boxes(clean: Tensor, notes: list[Note], box: tuple[int, int], path: Path) -> None:
+def draw_boxes(clean: Tensor, notes: list[Note], path: Path) -> None:
     """A row per iteration, a column per frame; key frames in colour with their box.
 
     Args:
         clean: `(t, c, h, w)` in `[0, 1]`.
         notes: The iterations to draw.
-        box: Height and width of a box.
         path: The picture.
     """
     frames, _, h, w = clean.shape
@@ -73,7 +66,6 @@ def draw_boxes(clean: Tensor, notes: list[Note], box: tuple[int, int], path: Pat
     )
     for row, note in zip(axes, notes, strict=True):
         chosen = looked_at(note, h, w)
-        tall, wide = box if "boxes" in note else (h, w)
         for frame, axis in enumerate(row):
             picture = clean[frame].permute(1, 2, 0).numpy()
             key = frame in chosen
@@ -81,7 +73,7 @@ def draw_boxes(clean: Tensor, notes: list[Note], box: tuple[int, int], path: Pat
             axis.set_xticks([])
             axis.set_yticks([])
             if key:
-                top, left = chosen[frame]
+                top, left, tall, wide = chosen[frame]
                 edge = Rectangle(
                     (left, top), wide - 1, tall - 1, fill=False, edgecolor="red", linewidth=1.5
                 )
@@ -109,7 +101,7 @@ def draw_curves(notes: list[Note], path: Path) -> None:
                 axis.plot(at, [note[key] for note in notes], label=key.replace("_", " "))
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("iteration", fontsize=8)
-        if len(keys) > 1:
+        if len(keys) > 1 and axis.lines:
             axis.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=130)
@@ -135,8 +127,7 @@ def main() -> None:
         notes = iterations_of(folder, key)
         clean, _ = folder.load_clip(record)
         drawn = [notes[min(number, len(notes)) - 1] for number in wanted]
-        box = patch_of(folder, *clean.shape[-2:])
-        draw_boxes(clean, drawn, box, out / f"{safe_name(key)}-boxes.png")
+        draw_boxes(clean, drawn, out / f"{safe_name(key)}-boxes.png")
         draw_curves(notes, out / f"{safe_name(key)}-curves.png")
         print(out / f"{safe_name(key)}-boxes.png")
 

@@ -35,18 +35,18 @@ class SpatialAgent(nn.Module):
 
     Args:
         channels: `C` of the feature maps.
-        side: `s`, cells per side of a map.
+        cells: Cells of a map, `h' w'`.
         boxes: `D`, boxes to choose from.
         hidden: Size of the LSTM and of its two inputs.
     """
 
-    def __init__(self, channels: int, side: int, boxes: int, hidden: int = 128) -> None:
+    def __init__(self, channels: int, cells: int, boxes: int, hidden: int = 128) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
             nn.Conv2d(channels, ENCODED, 1, bias=False),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(ENCODED * side * side, hidden),
+            nn.Linear(ENCODED * cells, hidden),
             nn.ReLU(),
         )
         self.previous = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU())
@@ -60,7 +60,7 @@ class SpatialAgent(nn.Module):
         """Sample a box per frame.
 
         Args:
-            maps: Feature maps `(t, C, s, s)`.
+            maps: Feature maps `(t, C, h', w')`.
             inside: Mean feature inside each box of each frame `(t, D, C)`.
             rng: Draws the actions.
 

@@ -27,7 +27,7 @@ def inside_boxes(maps: Tensor, boxes: Tensor, height: int, width: int) -> Tensor
     """Mean feature of the map cells whose centres a box covers `(t, D, C)`.
 
     Args:
-        maps: `(t, C, s, s)`.
+        maps: `(t, C, h', w')`.
         boxes: `(D, 4)` in pixels of a frame of `height` x `width`.
         height: Of a frame.
         width: Of a frame.

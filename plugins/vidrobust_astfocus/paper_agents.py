@@ -79,11 +79,12 @@ class PaperAgents:
             mixed = torch.stack([weight * term for weight, term in used]).sum(0) / total
             temporal += total * self._scaled("frames", mixed)
         found = self.learner.learn(did, spatial, temporal, key)
-        return {
-            **{name: float(term.mean()) for name, term in earned.items()},
-            "spatial_entropy": found.spatial_entropy,
-            "temporal_entropy": found.temporal_entropy,
-        }
+        notes = {name: float(term.mean()) for name, term in earned.items()}
+        if self.spatial:
+            notes["spatial_entropy"] = found.spatial_entropy
+        if self.temporal:
+            notes["temporal_entropy"] = found.temporal_entropy
+        return notes
 
     def _earned(self, did: Trajectory, step: Step) -> dict[str, Tensor]:
         """The reward terms of an iteration: `(1,)`, and `edge` one value per probed frame."""

@@ -59,7 +59,7 @@ class View:
     """What the agents see of a video, computed once.
 
     Args:
-        maps: Feature maps `(t, C, s, s)`.
+        maps: Feature maps `(t, C, h', w')`.
         inside: Mean feature inside each box of each frame `(t, D, C)`.
         pooled: Pooled features `(t, C)`.
         whole: A feature of the whole clip `(C,)`.
@@ -124,12 +124,12 @@ class Learner:
     learning: tuple[bool, bool] = (True, True)
 
     def __post_init__(self) -> None:
-        frames, channels, side, _ = self.view.maps.shape
+        frames, channels, tall, wide = self.view.maps.shape
         boxes, hidden = self.view.inside.shape[1], self.settings.hidden
         start = min(max(self.key_frames / frames, 0.05), 0.95)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.spatial = SpatialAgent(channels, side, boxes, hidden)
+            torch.default_generator.manual_seed(self.seed)  # the fork restores no other
+            self.spatial = SpatialAgent(channels, tall * wide, boxes, hidden)
             self.temporal = TemporalAgent(channels, hidden, start)
             self.critic = Critic(boxes, hidden)
         self.all = nn.ModuleList([self.spatial, self.temporal, self.critic])

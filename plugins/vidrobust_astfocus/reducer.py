@@ -269,8 +269,10 @@ def _of_the_clip(pooled: Tensor) -> Tensor:
 
 def _standardised(values: Tensor) -> Tensor:
     """Zero mean and unit deviation per channel over the clip, so that any features suit the
-    agents.
+    agents; zero where a channel has one value only.
     """
+    if values.numel() == values.shape[1]:
+        return torch.zeros_like(values)
     dims = tuple(d for d in range(values.ndim) if d != 1)
     deviation, mean = torch.std_mean(values, dim=dims, keepdim=True)
     return (values - mean) / deviation.clamp_min(1e-6)

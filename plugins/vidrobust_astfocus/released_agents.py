@@ -83,10 +83,11 @@ class ReleasedAgents:
     _frame_logp: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        frames, channels, side, _ = self.seen.maps.shape
+        frames, channels, tall, wide = self.seen.maps.shape
+        boxes = len(self.edges.boxes)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.spatial = ReleasedSpatial(channels, side, len(self.edges.boxes), self.hidden)
+            torch.default_generator.manual_seed(self.seed)  # the fork restores no other
+            self.spatial = ReleasedSpatial(channels, tall * wide, boxes, self.hidden)
             self.temporal = ReleasedTemporal(channels, self.hidden)
         device = self.seen.maps.device
         self._optimisers = [

@@ -15,18 +15,18 @@ class ReleasedSpatial(nn.Module):
 
     Args:
         channels: `C` of the feature maps.
-        side: Cells per side of a map.
+        cells: Cells of a map.
         boxes: Boxes to choose from.
         hidden: Size of the LSTM.
     """
 
-    def __init__(self, channels: int, side: int, boxes: int, hidden: int = 512) -> None:
+    def __init__(self, channels: int, cells: int, boxes: int, hidden: int = 512) -> None:
         super().__init__()
         self.encoder = nn.Sequential(
             nn.Conv2d(channels, ENCODED, 1, bias=False),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(ENCODED * side * side, hidden),
+            nn.Linear(ENCODED * cells, hidden),
             nn.ReLU(),
         )
         self.memory = nn.LSTM(hidden, hidden)

@@ -22,7 +22,9 @@ Implementation details (the authors' `l2_attack_black.py` where nothing else is 
 
 Deviations:
 1. Works in any subspace: coordinates are cells the subspace touches, and only their pixels inside
-   it move. ADAM's state belongs to the cells of the clip.
+   it move. Where pixels share values (`coarse`), so do those that share one with the cell's: each
+   value moves in proportion to its pixels in the cell, at most by `sigma`. ADAM's state belongs
+   to the cells of the clip.
 2. `sigma` is 1e-2, not 1e-4: a change of 0.03 grey levels has no measurable effect on a clip.
 3. 30 coordinates per estimate, not 128, to ask as many probes as NES; no centre query, which only
    the Newton solver needs; no Newton solver, its curvature is rounding noise in float32.
@@ -55,6 +57,7 @@ from vidrobust.protocols import Objective, Subspace
 from vidrobust.types import Queries
 
 ADAM_FLOOR = 1e-8
+TINY = 1e-12
 
 
 @dataclass
@@ -136,7 +139,10 @@ class _Adam:
 
 @dataclass(frozen=True)
 class _CellProbes:
-    """Rows `2 i` and `2 i + 1`: the point with cell `chosen[i]` moved by plus and minus `sigma`."""
+    """Rows `2 i` and `2 i + 1`: the point with cell `chosen[i]` moved by plus and minus `sigma`.
+
+    `restrict` sums over pixels that share a latent, so it is scaled to one where it is largest.
+    """
 
     point: Tensor
     subspace: Subspace
@@ -153,4 +159,6 @@ class _CellProbes:
             row = start + offset
             step = self.sigma if row % 2 == 0 else -self.sigma
             cell = self.cells.indicator(int(self.chosen[row // 2]), self.point)
-            self.subspace.perturb(self.point, self.subspace.restrict(cell), step, out[offset])
+            latent = self.subspace.restrict(cell)
+            latent = latent / latent.abs().amax().clamp_min(TINY)
+            self.subspace.perturb(self.point, latent, step, out[offset])
