@@ -22,7 +22,8 @@ def metrics() -> str:
         "# Metrics",
         "",
         "Papers give one name to different numbers, so every name here carries its population. *Attacked* clips are "
-        "those the model classified correctly before the attack.",
+        "those the model classified correctly before the attack, and those without a label: of them the model's own "
+        "answer is attacked, and `acc` leaves them out.",
         "",
         "| in reports | in JSON | unit | meaning | papers' name |",
         "| --- | --- | --- | --- | --- |",

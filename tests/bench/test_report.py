@@ -51,6 +51,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         *,
         attack: Any = None,
         defence: Any = (),
+        refine: Any = None,
         finished: bool = True,
     ) -> Path:
         folder = tmp_path / name
@@ -65,7 +66,8 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "threat": {"use": "standard", "goal": "untargeted"},
                 "attack": attack or {"use": "pgd-nes"},
                 "defence": list(defence),
-            },
+            }
+            | ({"refine": refine} if refine else {}),
         }
         (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
         lines = "".join(json.dumps(record) + "\n" for record in records)
@@ -91,6 +93,23 @@ def test_a_row_names_the_run_and_the_parts_that_were_replaced(two_runs):
     assert (first.attack, second.attack) == ("pgd-nes + random", "square")
     assert (first.finished, second.finished) == (True, False)
     assert first.summary.success_rate.value == 4 / 5
+
+
+def test_a_table_says_what_was_refined_and_what_had_no_labels(make_run):
+    some = [{**record, "labelled": number > 1} for number, record in enumerate(SEVEN)]
+    none = [{**record, "labelled": False} for record in SEVEN]
+    refined = make_run("refined", some, refine={"use": "prune"})
+
+    [first, second] = read_rows([refined, make_run("unlabelled", none)])
+
+    one, both = render([first], "table"), render([first, second], "table")
+    assert "MAP is after refinement; what that cost is in QN spent\n" in one
+    assert "2 without a label: the model's own answers are attacked\n" in one
+    assert render([second], "table").endswith(
+        "seconds per attacked clip\nno labels: the model's own answers are attacked\n"
+    )
+    assert "MAP is after" in both
+    assert "no labels:" in both
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(make_run):

@@ -102,6 +102,7 @@ def _one_run(row: Row) -> Table:
             str(estimate.count),
             metric.meaning,
         )
+    table.caption = "\n".join(row.notes) or None
     return table
 
 
@@ -119,8 +120,7 @@ def _many_runs(rows: Sequence[Row]) -> Table:
         name = f"{row.run}\n{row.attack} on {row.victim}"
         if not alike:
             name += f"\n{row.rules}"
-        if row.refusals:
-            name += f"\n{row.refusals}"
+        name += "".join(f"\n{note}" for note in (row.refusals, *row.notes) if note)
         table.add_row(name, str(row.summary.attacked), *cells)
     return table
 
@@ -231,6 +231,7 @@ def _new_table(title: str | None) -> Table:
     return Table(
         title=title,
         title_justify="left",
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,

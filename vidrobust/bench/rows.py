@@ -30,6 +30,8 @@ class Row:
         queries_to_refusal: Queries of an attacked video until a defence refused one, where it did.
         forwards_per_query: Forward passes of the victim that one query costs.
         finished: Whether the run came to its end.
+        refined: Whether a refiner followed the attack.
+        unlabelled: Attacked videos without a label.
         summary: Its metrics.
     """
 
@@ -45,6 +47,8 @@ class Row:
     defence: str = ""
     constraint: str = ""
     training_queries: int = 0
+    refined: bool = False
+    unlabelled: int = 0
     queries_to_refusal: Estimate = field(default_factory=lambda: mean([]))
 
     @property
@@ -63,6 +67,18 @@ class Row:
             return ""
         videos = "1 video" if first.count == 1 else f"{first.count} videos"
         return f"refusals in {videos}, first at query {first.value:.0f} in the mean"
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the numbers has to know besides."""
+        notes = []
+        if self.refined:
+            notes.append("MAP is after refinement; what that cost is in QN spent")
+        if self.unlabelled:
+            whole = self.unlabelled == self.summary.attacked
+            which = "no labels" if whole else f"{self.unlabelled} without a label"
+            notes.append(f"{which}: the model's own answers are attacked")
+        return notes
 
     @property
     def victim(self) -> str:
@@ -120,6 +136,8 @@ def read_row(folder: Path, *, name: str = "") -> Row:
         defence=", ".join(str(table.get("use", "?")) for table in defence_tables(config)),
         constraint=_constraint(config.get("threat", {}).get("constraint")),
         training_queries=max((r.get("training_queries", 0) for r in records), default=0),
+        refined="refine" in config,
+        unlabelled=sum(not r.get("labelled", True) for r in attacked),
         queries_to_refusal=mean(refusals),
     )
 

@@ -159,7 +159,9 @@ def _verdict(record: VideoRecord) -> str:
     distance = record["distance"]
     size = f", MAP {distance['mean_abs_255']:.2f}" if distance else ""
     if record["status"] == "success":
-        return f"fooled after {record['queries_to_success']:,} queries{size}"
+        found, spent = record["queries_to_success"], record["queries"]
+        later = f" after {spent:,}" if size and spent != found else ""
+        return f"fooled after {found:,} queries{size}{later}"
     if record["status"] == "misclassified":
         return "left out: the model is wrong on the clean clip"
     if record["status"] == "error":
