@@ -146,20 +146,21 @@ def test_console_blocks_run_in_order_and_print_what_they_show(tmp_path, monkeypa
                 assert result.exit_code == 0, f"{page}: {line}\n{result.output}"
 
 
-def test_the_plugin_of_the_how_to_is_complete(tmp_path):
-    page = (DOCS / "how-to" / "write-an-estimator.md").read_text(encoding="utf-8")
-    files = dict(TITLED.findall(page))
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    info = tmp_path / "vidrobust_spsa-1.0.dist-info"
+@pytest.mark.parametrize(
+    ("page", "name", "keyword"),
+    [("write-an-estimator.md", "spsa", "pairs"), ("write-an-attack.md", "panes", "parts")],
+)
+def test_the_plugin_of_a_how_to_is_complete(tmp_path, page, name, keyword):
+    files = dict(TITLED.findall((DOCS / "how-to" / page).read_text(encoding="utf-8")))
+    for file, text in files.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    points = f'{name} = "vidrobust_{name}.plugin"'
+    info = tmp_path / f"vidrobust_{name}-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vidrobust-spsa\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[vidrobust]\nspsa = vidrobust_spsa.plugin\n")
-    assert (
-        '[project.entry-points.vidrobust]\nspsa = "vidrobust_spsa.plugin"'
-        in files["pyproject.toml"]
-    )
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vidrobust-{name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[vidrobust]\n{points}\n".replace('"', ""))
+    assert f"[project.entry-points.vidrobust]\n{points}" in files["pyproject.toml"]
 
     def python(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": str(tmp_path)}
@@ -167,9 +168,10 @@ def test_the_plugin_of_the_how_to_is_complete(tmp_path):
         return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
     tested = python("pytest", "-q", "-p", "no:cacheprovider", "tests")
-    shown = python("vidrobust.cli.main", "show", "spsa")
-    linted = python("ruff", "check", "--isolated", "--select", "F,UP,B", "vidrobust_spsa")
+    shown = python("vidrobust.cli.main", "show", name)
+    linted = python("ruff", "check", "--isolated", "--select", "F,UP,B", f"vidrobust_{name}")
 
     assert tested.returncode == 0, tested.stdout
+    assert keyword in shown.stdout, shown.stderr
     assert "int >= 1" in shown.stdout, shown.stderr
     assert linted.returncode == 0, linted.stdout
