@@ -70,8 +70,12 @@ class Lattice:
         low, high = -self._levels, 255 - self._levels
         return torch.minimum(torch.maximum(change, low), high)
 
-    def towards_clean(self, clip: Tensor) -> Tensor:
-        """The change of a clip in whole levels, none larger than it was."""
-        change = (clip - self.clean) * 255
+    def inwards(self, change: Tensor) -> Tensor:
+        """A change in whole levels, none larger than it was."""
         near = change.round()
         return torch.where((change - near).abs() < _NEAR, near, change.trunc())
+
+
+def whole(change: Tensor) -> bool:
+    """Whether a change is in whole levels, but for rounding in float32."""
+    return bool(((change - change.round()).abs() < _NEAR).all())

@@ -10,9 +10,10 @@ import torch
 from engine.helpers import Asks, AsksFor, loose, subject, towards_success
 
 from vidrobust.engine import Session, drive, solve
+from vidrobust.engine.smallest import Smallest
 from vidrobust.testing import LinearVictim
 from vidrobust.threat import Linf, Oracle, ThreatModel
-from vidrobust.types import Access, Query
+from vidrobust.types import Access, Query, Response
 
 
 @dataclass
@@ -166,6 +167,59 @@ def test_small_means_what_the_refiner_says(victim, measure, kept):
     outcome = refine(victim, two, slack=4.5, threat=ThreatModel(constraint=Linf(0.9)))
 
     assert torch.equal(outcome.clip, two.asked[kept])
+
+
+def test_a_refiner_is_ended_once_it_has_asked_what_it_announced(victim):
+    shrinks = Shrinks((0.99,) * 50, queries=3)
+    outcome = refine(victim, shrinks, loose())
+
+    assert (outcome.status, outcome.queries) == ("success", 2 + 3)
+
+
+def test_of_clips_at_the_same_distance_the_smaller_change_is_kept(victim):
+    """Under L-infinity: half of the values change as far as all did."""
+
+    clean = torch.full_like(victim.clip(), 0.5)
+    smallest = Smallest(Linf(0.3), clean, "constraint")
+    answer = Response(torch.zeros(3, dtype=torch.int64), None)
+    few, all_of_it = clean.clone(), clean + 1 / 64
+    few[:, :, ::2] += 1 / 64
+    assert smallest.offer(all_of_it, answer, 0)
+    assert smallest.offer(few, answer, 1)
+    assert not smallest.offer(all_of_it, answer, 2)
+    assert smallest.clip is few
+    assert smallest.size == smallest.distance == 1 / 64
+
+
+@pytest.mark.parametrize(("measure", "kept"), [("mean-abs", 1), ("constraint", 0)])
+def test_stop_budget_hands_over_the_smallest_clip_by_the_refiners_measure(victim, measure, kept):
+    """A thin perturbation and a local one are asked, then both again, larger."""
+    given, asked = [], []
+
+    class AsksFour(AsksFor):
+        def run(self, task):
+            thin = (self.make(task)[0] - task.clean) / 2
+            local = 2.4 * thin
+            local[:3] = 0
+            for change in (thin, local, 1.1 * thin, 1.1 * local):
+                asked.append(task.clean + change)
+                yield Query(asked[-1][None], "candidate")
+
+    class Notes(Shrinks):
+        def refine(self, clip, response, task):
+            given.append(clip)
+            yield Query(clip[None], "candidate")
+
+    outcome = solve(
+        lambda: AsksFour(towards_success(victim, 4.5)),
+        subject(victim),
+        ThreatModel(constraint=Linf(0.9), queries=20, stop="budget"),
+        Oracle(victim),
+        refiner=lambda: Notes(measure=measure),
+    )
+
+    assert outcome.status == "success"
+    assert torch.equal(given[0], asked[kept])
 
 
 def test_an_attack_that_asks_nothing_is_still_told_so(victim):

@@ -61,6 +61,7 @@ class Session:
         self._component = component
         self._build_refiner = refiner
         self._refiner: Refiner | None = None
+        self._beyond = 0  # of what is left, what is not the refiner's
         self._task: Task | None = None
         self._smallest: Smallest | None = None
         self._journal = journal
@@ -243,8 +244,10 @@ class Session:
     @property
     def _spendable(self) -> int:
         """Queries the running stage may ask: an attack that has succeeded leaves the refiner its
-        share.
+        share, and a refiner has no more than that.
         """
+        if self._refining:
+            return self.left - self._beyond
         if self._refiner is None or self.outcome.queries_to_success is None:
             return self.left
         return self.left - self._reserved(self._refiner)
@@ -267,6 +270,7 @@ class Session:
         self._refiner, self._component = None, "the refiner"
         self._note({"stage": "refine", "size": found.size})
         task = replace(self._task, budget=min(self.left, self._reserved(refiner)))
+        self._beyond = self.left - task.budget
         try:
             self._generator = refiner.refine(found.clip, found.answer, task)
         except Exception as error:  # guard: one session

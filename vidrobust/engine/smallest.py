@@ -1,4 +1,8 @@
-"""The smallest adversarial clip a session has found."""
+"""The smallest adversarial clip a session has found.
+
+Of clips of the same distance the one with the smaller mean absolute change is the smaller: under
+L-infinity a single value at the border decides the distance.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,7 @@ class Smallest:
     answer: Response | None = field(default=None, init=False)
     size: float | None = field(default=None, init=False)
     distance: float | None = field(default=None, init=False)
+    _mean: float | None = field(default=None, init=False, repr=False)
 
     def offer(self, clip: Tensor, response: Response, row: int) -> bool:
         """Keep `clip` if it obeys the constraint and is smaller; whether it was kept.
@@ -45,12 +50,11 @@ class Smallest:
         if not self.constraint.contains(clip, self.clean):
             return False
         distance = self.constraint.distance(clip, self.clean)
-        size = distance
-        if self.measure == "mean-abs":
-            size = float((clip - self.clean).abs_().double().mean()) * 255
-        if self.size is not None and size >= self.size:
+        mean = float((clip - self.clean).abs_().double().mean()) * 255
+        size = mean if self.measure == "mean-abs" else distance
+        if self.size is not None and (size, mean) >= (self.size, self._mean):
             return False
         scores = None if response.scores is None else response.scores[row : row + 1]
-        self.clip, self.size, self.distance = clip, size, distance
+        self.clip, self.size, self.distance, self._mean = clip, size, distance, mean
         self.answer = Response(response.labels[row : row + 1], scores)
         return True
