@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 import vidrobust
-from vidrobust.cli.main import main
+from vidrobust.cli.main import COMMANDS, main
 from vidrobust.plugin import hookspecs
 from vidrobust.plugin.manager import PluginHost
 
@@ -70,6 +70,16 @@ def test_every_hook_and_its_arguments_are_on_the_page_of_hooks():
         section = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
         for argument in spec.__code__.co_varnames[: spec.__code__.co_argcount]:
             assert f"{argument}: " in section, name
+
+
+def test_every_command_is_on_the_page_of_the_command_line_and_its_training_on_that_of_configs():
+    commands = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+    keys = (DOCS / "reference" / "config.md").read_text(encoding="utf-8")
+
+    for name in [*COMMANDS, "train-agent", "train-defence", "calibrate-defence"]:
+        assert f"\n## vidrobust {name}\n" in commands
+    for training in ("train-agent --attack rlsb", "train-defence --defence oud"):
+        assert f"\n### `vidrobust {training}`\n" in keys
 
 
 def test_every_public_name_is_in_the_api_reference():

@@ -7,7 +7,7 @@ import inspect
 import click
 
 from vidrobust import errors
-from vidrobust.cli.main import COMMANDS, cli
+from vidrobust.cli.main import cli
 
 WIDTH = 90
 
@@ -28,7 +28,7 @@ def command_line() -> str:
     ]
     with click.Context(cli, info_name="vidrobust", **cli.context_settings) as top:
         lines += _help("vidrobust", cli, top)
-        for name in COMMANDS:
+        for name in cli.list_commands(top):
             command = cli.get_command(top, name)
             assert command is not None
             context = click.Context(command, info_name=name, parent=top)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from typing import Any
+
+from vidrobust_baselines.trainers import TRAINERS as AGENTS
+from vidrobust_defences.trainers import TRAINERS as DEFENCES
+from vidrobust_defences.training import Settings
 
 from reference_pages import in_words, sentence
 from vidrobust.bench.params import Parameter, docstring, parameters
@@ -107,7 +112,26 @@ def config() -> str:
     for name, factory in CONSTRAINTS.items():
         lines += ["", f'### `use = "{name}"`', "", docstring(factory), ""]
         lines += _table(parameters(factory), host)
+    lines += [
+        "",
+        "## Settings of a training",
+        "",
+        "Given on the command line, `--set train.KEY=VALUE`; they are no table of a config.",
+    ]
+    for command, known in _trainings():
+        lines += ["", f"### `{command}`", "", *_table(known, host)]
     return "\n".join(lines) + "\n"
+
+
+def _trainings() -> Iterator[tuple[str, list[Parameter]]]:
+    """The commands that train, with the settings of each training."""
+    for attack, target in AGENTS.items():
+        module, _, name = target.partition(":")
+        trainer = getattr(importlib.import_module(module), name)
+        yield f"vidrobust train-agent --attack {attack}", parameters(trainer)[1:]
+    for defence, trainer in DEFENCES.items():
+        known = [*parameters(trainer)[2:], *parameters(Settings)]
+        yield f"vidrobust train-defence --defence {defence}", known
 
 
 def _ours(point: Any) -> bool:

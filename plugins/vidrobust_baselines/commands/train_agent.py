@@ -54,8 +54,7 @@ def train_agent(
     an attack; on all clips of a source once --source names it. Keys of the table `train` are the
     trainer's:
 
-        vidrobust train-agent --attack sparse --queries 20000 --epochs 2 --set train.rate=1e-3 --out
-        agent.safetensors
+        vidrobust train-agent --attack rlsb --set train.rate=1e-4 --out agent.safetensors
 
     Every clip shown to the victim counts; the file says how many there were, and runs with the
     agent note it.
