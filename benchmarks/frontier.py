@@ -5,8 +5,8 @@
 Every cell is an ordinary run of `vidrobust` under `runs/frontier/<part>/`, with the refiner on:
 what the attack came to without it is in the same records (`queries_to_success`) and traces (the
 size before refinement), so no query is asked twice. Killed and started again, it goes on where it
-was; cells can be spread over processes by model. `frontier_summary.py` makes table and plot of what
-is there.
+was; cells can be spread over processes by model. Runs of another budget belong to another `--out`.
+`frontier_summary.py` makes table and plot of what is there.
 
 `--attacks` takes any registered attack and the variants below; `--refine` likewise. Attacks look
 through ImageNet weights where these are at hand, and walk from clips of the training list. Clips
@@ -94,9 +94,17 @@ def main() -> None:
     host = PluginHost()
     cells = itertools.product(options.seeds, options.models, options.attacks)
     for seed, model, attack in cells:
-        name = f"{model}-{attack}-{options.refine}-{options.goal}-s{seed}"
-        print(name, flush=True)
-        make_run(config(options, model, attack, seed), options.out / options.part / name, host)
+        folder = options.out / options.part / name(options, model, attack, seed)
+        print(folder.name, flush=True)
+        make_run(config(options, model, attack, seed), folder, host)
+
+
+def name(options: argparse.Namespace, model: str, attack: str, seed: int) -> str:
+    """Of the folder of a cell, which `frontier_summary.py` takes apart again."""
+    refine = options.refine
+    if options.refine_queries is not None:
+        refine += f"@{options.refine_queries:g}"
+    return f"{model}-{attack}-{refine}-{options.goal}-s{seed}"
 
 
 def arguments() -> argparse.Namespace:

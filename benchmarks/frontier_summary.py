@@ -6,7 +6,8 @@ Writes `results/frontier-<part>-<goal>.json`, `.md` and `.svg` beside this scrip
 finished are left out. A row of one model pools seeds. The row `common` pools, of attacks that ran
 on every model, the clips and seeds that all of them have, and is what plot and front show; `every`
 pools whatever such an attack has. `--reuse runs` adds `pgd-nes` and `astfocus` without refinement
-from the runs of other benchmarks, with clips of their own. An attack that failed counts with all
+from the runs of other benchmarks, with clips and settings of their own: those rows say
+`none (reused)`. An attack that failed counts with all
 its queries, not in MAP. The area dominated is that of log10 queries x MAP, from 1 query and MAP 0
 to the budget and 12.75 (epsilon 0.05 of 255), in percent: 100 would be one query and no
 perturbation.
@@ -23,10 +24,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from frontier import REFINERS
 from many_runs import earlier_run
 
 from vidrobust.bench.record import RunFolder
+from vidrobust.errors import ConfigError
 from vidrobust.metrics.outcome import ATTACKED, mean, rate
+from vidrobust.plugin.manager import PluginHost
 
 HERE = Path(__file__).resolve().parent
 LARGEST = 12.75
@@ -37,9 +41,8 @@ PLAIN = ("pgd-nes", "astfocus")
 FEWEST = 6
 """Clips, spread over the list, that such a run has to have."""
 
-_NAME = re.compile(
-    r"(?P<model>[a-z0-9]+)-(?P<attack>.+)-(?P<refiner>prune.*?)-(?P<goal>untargeted|targeted)-(?P<seed>s\d+)"
-)
+REUSED = "none (reused)"
+"""What their rows have in place of a refiner."""
 
 
 def main() -> None:
@@ -71,24 +74,27 @@ def main() -> None:
 def collect(
     folders: Iterable[Path], goal: str, reuse: Path | None = None
 ) -> tuple[list[dict[str, Any]], int]:
-    """A row per attack, refiner and model, and those over all models; and the largest budget.
+    """A row per attack, refiner and model, and those over all models; and the budget.
 
     Args:
         folders: Runs of `frontier.py`.
         goal: Of the runs that count.
         reuse: Runs of other benchmarks, of `PLAIN` without refinement.
+
+    Raises:
+        ConfigError: If the runs are not of one budget.
     """
     found: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
-    budget = 1
+    budgets, pattern = set[int](), _name()
     for path in folders:
-        match = _NAME.fullmatch(path.name)
+        match = pattern.fullmatch(path.name)
         folder = RunFolder(path)
         if match is None or match["goal"] != goal or not folder.manifest_path.exists():
             continue
         manifest = folder.manifest()
         if manifest["finished"] is None:
             continue
-        budget = max(budget, manifest["budget"])
+        budgets.add(manifest["budget"])
         for record in folder.records():
             if record["status"] not in ATTACKED:
                 continue
@@ -96,17 +102,33 @@ def collect(
             plain, refined = _points(folder, record)
             found[match["attack"], match["refiner"]][key] = refined
             found[match["attack"], "none"][key] = plain
+    if len(budgets) > 1:
+        raise ConfigError(
+            f"runs of several budgets lie together: {sorted(budgets)}",
+            hint="give each its own --out in frontier.py",
+        )
     models = {_model(key) for points in found.values() for key in points}
     whole = [points for points in found.values() if {_model(key) for key in points} == models]
     common = set.intersection(*map(set, whole)) if whole else set()
     for attack in PLAIN if reuse else ():
-        found[attack, "none"].update(_plain(reuse, models, attack))
+        found[attack, REUSED].update(_plain(reuse, models, attack))
     rows = [
         _row(attack, refiner, model, pool)
         for (attack, refiner), points in sorted(found.items())
         for model, pool in sorted(_pools(points, models, common).items())
     ]
-    return rows, budget
+    return rows, max(budgets, default=1)
+
+
+def _name() -> re.Pattern[str]:
+    """What the folder of a cell is called: model, attack, refiner, goal and seed."""
+    registered = [provided.entry.name for provided in PluginHost().entries("refiners")]
+    refiners: list[str] = sorted({*registered, *REFINERS}, key=len, reverse=True)
+    return re.compile(
+        r"(?P<model>[a-z0-9]+)-(?P<attack>.+)-"
+        rf"(?P<refiner>(?:{'|'.join(map(re.escape, refiners))})(?:@\d+)?)-"
+        r"(?P<goal>untargeted|targeted)-(?P<seed>s\d+)"
+    )
 
 
 def _pools(
@@ -229,7 +251,7 @@ def plot(rows: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]], 
         if row["model"] != pool or row["map"][0] is None:
             continue
         x, y = row["queries_all"][0], row["map"][0]
-        plain = row["refiner"] == "none"
+        plain = row["refiner"].startswith("none")
         axes.scatter(x, y, facecolors="none" if plain else "C0", edgecolors="C0")
         label = row["attack"] if plain else f"{row['attack']} + {row['refiner']}"
         if pool == "every":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -12,9 +13,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import frontier
 import frontier_summary
+import many_runs
 
 from vidrobust.bench.config import resolve
 from vidrobust.bench.record import RunFolder
+from vidrobust.errors import ConfigError
 from vidrobust.plugin.manager import PluginHost
 
 HOST = PluginHost()
@@ -130,6 +133,41 @@ def test_only_finished_runs_of_the_goal_count(tmp_path):
     assert {attack for attack, _, _ in rows} == {"square"}
     assert budget == 1000
     assert collected(tmp_path, "targeted")[1] == 2000
+
+
+def test_runs_of_several_budgets_are_not_pooled(tmp_path):
+    for seed, budget in enumerate((1000, 2000)):
+        name = f"tsm-square-prune-untargeted-s{seed}"
+        write_run(tmp_path / name, [record("a", 10, 20, 1.0)], budget=budget)
+
+    with pytest.raises(ConfigError, match=r"several budgets lie together: \[1000, 2000\]"):
+        collected(tmp_path)
+
+
+@pytest.mark.parametrize("refine", ["prune", "prune-no-repair"])
+@pytest.mark.parametrize("queries", [None, 200])
+@pytest.mark.parametrize("attack", ["square", "focus-no-memory"])
+def test_the_name_of_a_folder_can_be_taken_apart(attack, refine, queries):
+    options = argparse.Namespace(refine=refine, refine_queries=queries, goal="targeted")
+    match = frontier_summary._name().fullmatch(frontier.name(options, "c3d", attack, 2))
+    refiner = refine if queries is None else f"{refine}@200"
+    assert match.groups() == ("c3d", attack, refiner, "targeted", "s2")
+
+
+def test_runs_of_other_benchmarks_have_rows_of_their_own(tmp_path):
+    """They may look through other features, and have other clips."""
+    write_run(tmp_path / "a" / "tsm-pgd-nes-prune-untargeted-s0", [record("a", 10, 20, 1.0)])
+    clips = [record(key, None, 15_000, 5.0) for key in many_runs.ucf_keys(6)]
+    write_run(tmp_path / "ucf6-tsm-pgd-nes", clips, budget=15_000)
+
+    rows, _ = frontier_summary.collect(sorted((tmp_path / "a").iterdir()), "untargeted", tmp_path)
+
+    found = {(row["attack"], row["refiner"]): row["clips"] for row in rows}
+    assert found == {
+        ("pgd-nes", "none"): 1,
+        ("pgd-nes", "prune"): 1,
+        ("pgd-nes", "none (reused)"): 6,
+    }
 
 
 def test_seeds_are_pooled_and_names_with_dashes_understood(tmp_path):
