@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pytest
+from vidrobust_datasets.folder import FolderSource
 from whole_runs import TESTS, run
 
 from vidrobust.bench.record import RunFolder
 from vidrobust.errors import ConfigError
 from vidrobust.plugin import Entry, hookimpl
 from vidrobust.plugin.manager import PluginHost
+from vidrobust.plugin.marks import OPERATIONAL
 from vidrobust.types import Access, Query
 
 
@@ -88,6 +90,30 @@ def test_a_new_key_that_is_set_to_another_value_is_another_config(videos, earlie
 def test_a_run_whose_attack_is_gone_is_another_config(videos, earlier):
     with pytest.raises(ConfigError, match="another config"):
         run(videos, earlier, attack="square", resume=True)
+
+
+def paced(path: str, pace: Annotated[float, OPERATIONAL] = 1.0) -> FolderSource:
+    """A folder with a key that changes no record."""
+    return FolderSource(path)
+
+
+class OffersPaced:
+    @hookimpl
+    def vidrobust_sources(self) -> Iterable[Entry]:
+        yield Entry("paced", paced, "a folder")
+
+
+def test_the_hint_blames_no_key_that_may_change(videos, tmp_path):
+    host = PluginHost()
+    host.register(OffersPaced(), "mine")
+    sets = ("source.use=paced", f"source.path={videos}", "threat.queries=2", "run.limit=1")
+    run(videos, tmp_path / "run", *sets, host=host)
+
+    more = (*sets, "source.pace=2.0", "run.window=3", "threat.queries=3")
+    with pytest.raises(ConfigError, match="another config") as caught:
+        run(videos, tmp_path / "run", *more, host=host, resume=True)
+
+    assert caught.value.hint.startswith("threat.queries was 2 and is now 3")
 
 
 def test_a_run_is_not_gone_on_with_after_its_model_file_has_changed(videos, tmp_path):

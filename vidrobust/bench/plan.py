@@ -257,14 +257,17 @@ def _walk(built: Built) -> Iterator[Built]:
             yield from _walk(value)
 
 
+def idle_keys(plan: Plan) -> dict[str, frozenset[str]]:
+    """The keys of each table that can change no record; a run may go on with other values."""
+    parts = {built.path: operational(built.factory) for built in (plan.model, plan.source)}
+    return {"run": IRRELEVANT, **parts}
+
+
 def config_digest(plan: Plan) -> str:
     """SHA-256 of everything in the config that can change a record."""
     relevant = dict(plan.config)
-    relevant["run"] = {k: v for k, v in plan.config["run"].items() if k not in IRRELEVANT}
-    for built in (plan.model, plan.source):
-        idle = operational(built.factory)
-        table = plan.config[built.path].items()
-        relevant[built.path] = {key: value for key, value in table if key not in idle}
+    for table, idle in idle_keys(plan).items():
+        relevant[table] = {k: v for k, v in plan.config[table].items() if k not in idle}
     text = json.dumps(relevant, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vidrobust.bench.manifest import fingerprints
-from vidrobust.bench.plan import IRRELEVANT, Plan, config_digest
+from vidrobust.bench.plan import Plan, config_digest, idle_keys
 from vidrobust.bench.resolve import resolve
 from vidrobust.bench.schema import RunManifest
 from vidrobust.errors import ConfigError, VidrobustError
@@ -49,7 +49,7 @@ def require_same_config(manifest: RunManifest, plan: Plan, host: PluginHost, whe
 
 def _difference(manifest: RunManifest, plan: Plan) -> str:
     """The first key in which two configs differ, as a hint."""
-    old, new = manifest["config"], plan.config
+    old, new, idle = manifest["config"], plan.config, idle_keys(plan)
     for table in sorted(set(old) | set(new)):
         before, after = old.get(table, {}), new.get(table, {})
         if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
@@ -57,8 +57,7 @@ def _difference(manifest: RunManifest, plan: Plan) -> str:
                 continue
             return f"{table} was {before!r} and is now {after!r}; {_ADVICE}"
         for key in sorted(set(before) | set(after), key=lambda key: (key != "use", key)):
-            idle = table == "run" and key in IRRELEVANT
-            if before.get(key) != after.get(key) and not idle:
+            if before.get(key) != after.get(key) and key not in idle.get(table, ()):
                 return (
                     f"{table}.{key} was {before.get(key)!r} and is now {after.get(key)!r}; "
                     f"{_ADVICE}"
