@@ -29,19 +29,22 @@ from vidrobust.video.io import read_clip
 
 HORIZONTAL, VERTICAL = math.pi / 2, 0.0  # directions across a line
 
-LEAVES_ONLY = """%YAML:1.0
+FOREST = """%YAML:1.0
 ---
 options: {stride: 2, shrinkNumber: 2, patchSize: 32, patchInnerSize: 16,
   numberOfGradientOrientations: 4, gradientSmoothingRadius: 0, regFeatureSmoothingRadius: 2,
   ssFeatureSmoothingRadius: 8, gradientNormalizationRadius: 4, selfsimilarityGridSize: 5,
   numberOfTrees: 8, numberOfTreesToEvaluate: 4, numberOfOutputChannels: 1}
-childs: [0, 0, 0, 0, 0, 0, 0, 0]
-featureIds: [0, 0, 0, 0, 0, 0, 0, 0]
-thresholds: [0., 0., 0., 0., 0., 0., 0., 0.]
-edgeBoundaries: [0, 0, 0, 0, 0, 0, 0, 0, 4]
-edgeBins: [17, 18, 19, 20, 17, 18, 19, 20, 17, 18, 19, 20, 17, 18, 19, 20]
 """
-"""A structured forest of single leaves, in OpenCV's format."""
+FOREST += f"""childs: {8 * [2, 0, 0]}
+featureIds: {8 * [904, 0, 0]}
+thresholds: {8 * [0.1, 0.0, 0.0]}
+edgeBoundaries: {[4 * tree for tree in range(8) for node in range(3)] + [32]}
+edgeBins: {8 * [119, 120, 135, 136]}
+"""
+"""A structured forest in OpenCV's format. Each of its trees asks for the gradient in the middle of
+a patch (cell 8, 8 of 16 x 16 of channel 3), and where it is steep marks the four pixels there.
+"""
 
 
 class Drawing:
@@ -261,14 +264,29 @@ def test_without_a_forest_gradients_are_used() -> None:
     assert edge_detector(None) == Scharr()
 
 
-def test_a_forest_of_opencv_gives_edges(tmp_path: Path) -> None:
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("place", [14, 26])
+def test_a_forest_of_opencv_gives_edges_where_the_picture_has_them(
+    tmp_path: Path, place: int, axis: int
+) -> None:
     model = tmp_path / "forest.yml"
-    model.write_text(LEAVES_ONLY, encoding="utf-8")
-    edges = edge_detector(model)(scene(64))
-    assert edges.magnitude.shape == (64, 64)
+    model.write_text(FOREST, encoding="utf-8")
+    frame = torch.zeros(3, 48, 64)
+    frame.narrow(1 + axis, place, 5).fill_(1)  # a bar: edges before and behind
+    edges = edge_detector(model)(frame)
+    lines = edges.magnitude.max(axis=1 - axis).nonzero()[0]
+    assert place - 7 <= lines.min() <= place
+    assert place + 5 <= lines.max() <= place + 12
+    assert edges.magnitude.shape == (48, 64)
     assert edges.magnitude.dtype == edges.orientation.dtype == np.float32
     assert edges.orientation.min() >= 0
     assert edges.orientation.max() < math.pi
+
+
+def test_a_forest_of_opencv_finds_no_edges_where_there_are_none(tmp_path: Path) -> None:
+    model = tmp_path / "forest.yml"
+    model.write_text(FOREST, encoding="utf-8")
+    assert not edge_detector(model)(torch.full((3, 48, 64), 0.4)).magnitude.any()
 
 
 def test_a_missing_forest_is_reported(tmp_path: Path) -> None:
@@ -278,7 +296,7 @@ def test_a_missing_forest_is_reported(tmp_path: Path) -> None:
 
 def test_the_reducer_takes_a_forest(tmp_path: Path) -> None:
     forest = tmp_path / "forest.yml"
-    forest.write_text(LEAVES_ONLY, encoding="utf-8")
+    forest.write_text(FOREST, encoding="utf-8")
     victim, found = LinearVictim(), []
     for path in (None, forest):
         task, reducer = victim.task(), AstFocus(patch=9, grid=3, forest=path)
