@@ -59,16 +59,17 @@ def main() -> None:
     rows, budget = collect(folders, options.goal, reuse)
     front = pareto([row for row in rows if row["model"] == "common"])
     name = options.results / f"frontier-{options.part}-{options.goal}"
+    names = [f"{row['attack']} + {row['refiner']}" for row in front]
     data = {
         "rows": rows,
-        "front": [f"{row['attack']} + {row['refiner']}" for row in front],
+        "front": names,
         "area_dominated_percent": round(area(front, budget), 2),
     }
     name.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     name.with_suffix(".md").write_text(table(rows) + "\n", encoding="utf-8")
     plot(rows, front, name.with_suffix(".svg"))
     print(table(rows))
-    print(f"\nfront: {', '.join(data['front'])}; area {data['area_dominated_percent']} %")
+    print(f"\nfront: {', '.join(names)}; area {data['area_dominated_percent']} %")
 
 
 def collect(
@@ -122,11 +123,12 @@ def collect(
 
 def _name() -> re.Pattern[str]:
     """What the folder of a cell is called: model, attack, refiner, goal and seed."""
-    registered = [provided.entry.name for provided in PluginHost().entries("refiners")]
-    refiners: list[str] = sorted({*registered, *REFINERS}, key=len, reverse=True)
+    registered: list[str] = [provided.entry.name for provided in PluginHost().entries("refiners")]
+    known = sorted(set(registered) | set(REFINERS), key=len, reverse=True)
+    refiner = "|".join(map(re.escape, known))
     return re.compile(
         r"(?P<model>[a-z0-9]+)-(?P<attack>.+)-"
-        rf"(?P<refiner>(?:{'|'.join(map(re.escape, refiners))})(?:@\d+)?)-"
+        rf"(?P<refiner>(?:{refiner})(?:@\d+)?)-"
         r"(?P<goal>untargeted|targeted)-(?P<seed>s\d+)"
     )
 

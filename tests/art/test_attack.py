@@ -236,3 +236,25 @@ def test_it_is_one_of_art_s_auto_attack():
 
     assert (classifier.predict(found).argmax(axis=1) != labels).all()
     assert auto.best_attacks.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("refine", ["prune", {"use": "prune", "queries": 60}])
+def test_what_it_finds_can_be_refined_within_the_same_budget(refine):
+    estimator, x = pytorch(), clips(2)
+    plain = VidrobustAttack(estimator, attack="square", **LOUD)
+    refined = VidrobustAttack(estimator, attack="square", refine=refine, **LOUD)
+
+    before, after = (np.abs(attack.generate(x) - x).mean() for attack in (plain, refined))
+
+    assert after < before / 2
+    assert plain.success.all()
+    assert refined.success.all()
+    most = 300 if refine == "prune" else 60
+    assert (plain.queries < refined.queries).all()
+    assert (refined.queries <= np.minimum(plain.queries + most, 300)).all()
+
+
+def test_a_refiner_that_nobody_offers_is_refused():
+    attack = VidrobustAttack(pytorch(), attack="square", refine="iron", **LOUD)
+    with pytest.raises(ConfigError, match="iron"):
+        attack.generate(clips(1))

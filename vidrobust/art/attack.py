@@ -44,6 +44,8 @@ class VidrobustAttack(EvasionAttack):
         access: What answers show: `scores`, `top-k`, `top-1` or `label`.
         top_k: How many scores `top-k` shows.
         stop: When to stop, see `vidrobust.threat.ThreatModel`.
+        refine: What makes a perturbation smaller once it fools, within the same budget: the name of
+            a refiner, or a table with `use` and its keywords, `{"use": "prune", "queries": 200}`.
         seed: Of all randomness.
         batch_size: Clips per call of `predict`.
         window: Clips attacked at a time; their queries share batches.
@@ -69,6 +71,7 @@ class VidrobustAttack(EvasionAttack):
         "access",
         "top_k",
         "stop",
+        "refine",
         "seed",
         "batch_size",
         "window",
@@ -92,6 +95,7 @@ class VidrobustAttack(EvasionAttack):
         access: Access | str = Access.SCORES,
         top_k: int = 5,
         stop: Stop = "first_success",
+        refine: str | Mapping[str, Any] | None = None,
         seed: int = 0,
         batch_size: int = 16,
         window: int = 8,
@@ -194,7 +198,12 @@ class VidrobustAttack(EvasionAttack):
     def _sessions(
         self, clips: torch.Tensor, labels: Iterable[int | None], model: ArtClassifier
     ) -> list[Session]:
-        built = resolve_table({"use": self.attack, **self._given()}, "attack", PluginHost())
+        host = PluginHost()
+        built = resolve_table({"use": self.attack, **self._given()}, "attack", host)
+        refiner = None
+        if self.refine is not None:
+            table = {"use": self.refine} if isinstance(self.refine, str) else self.refine
+            refiner = resolve_table(table, "refine", host).build
         classes, sessions = model.spec.classes, []
         constraint = self.constraint or self._ball(model.high - model.low)
         for index, (clip, label) in enumerate(zip(clips, labels, strict=True)):
@@ -210,7 +219,9 @@ class VidrobustAttack(EvasionAttack):
             )
             own = None if self.targeted else label
             subject = Subject(key, clip, own, classes, video_seed(self.seed, key))
-            sessions.append(Session(built.build, subject, threat, component=self.attack))
+            sessions.append(
+                Session(built.build, subject, threat, component=self.attack, refiner=refiner)
+            )
         return sessions
 
     def _given(self) -> Mapping[str, Any]:
