@@ -14,7 +14,7 @@ def hooks() -> str:
         "",
         "A plugin is a module named by an entry point of the group `vidrobust`. It implements any of these hooks as "
         "functions decorated with `vidrobust.plugin.hookimpl`. "
-        "[How to write an estimator](../how-to/write-an-estimator.md) shows one from start to end.",
+        "[Write an estimator](../how-to/write-an-estimator.md) shows one from start to end.",
         "",
         "Within API 1 hooks only grow: a new hook or a new argument is a minor change. A hook may leave out arguments "
         "it does not need.",
