@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import mean, stdev
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from vidrobust_astfocus.choice import Step
 from vidrobust_astfocus.paper_agents import PaperAgents
 from vidrobust_astfocus.ppo import Learner, Learning, Settings, Trajectory, View
 from vidrobust_astfocus.reducer import AstFocus
+from vidrobust_astfocus.rewards import representative
 
 from vidrobust.testing import LinearVictim, answer
-from vidrobust.types import Untargeted
+from vidrobust.types import Targeted, Untargeted
 
 BEFORE, AFTER = torch.tensor([0.6, 0.3, 0.1]), torch.tensor([0.5, 0.4, 0.1])
 COMMON = (math.exp(0.4 - 0.5) - math.exp(0.3 - 0.6)) / math.exp(0.3 - 0.6)
@@ -36,12 +38,12 @@ class Pupil:
         return Learning()
 
 
-def earned(rewards, *, spatial=True, temporal=True):
+def earned(rewards, *, spatial=True, temporal=True, goal=None):
     """By both agents, where frames 0 and 3 are key frames and the boxes are 1, 0, 0 and 1."""
     pupil = Pupil([1, 0, 0, 1], [True, False, False, True])
     agents = PaperAgents(pupil, EDGES, UNIT, 3, rewards, False, spatial, temporal)
     chosen = agents.act(torch.Generator())
-    agents.learn(Step(Untargeted(0), BEFORE, AFTER, chosen.key))
+    agents.learn(Step(goal or Untargeted(0), BEFORE, AFTER, chosen.key))
     return pupil.spatial, pupil.temporal
 
 
@@ -59,6 +61,64 @@ def test_the_temporal_agent_earns_sparsity_and_representation():
     nearest = [0, math.hypot(0.6, 0.2), 0, 0]  # of each frame to frame 0 or 3
     stands = math.exp(-sum(nearest) / 4)
     assert temporal == pytest.approx([COMMON + 0.4 * sparse + 0.6 * stands] * 4, rel=1e-5)
+
+
+def test_with_sparsity_alone_the_temporal_agent_earns_two_fifths_of_it():
+    spatial, temporal = earned("+sparse")
+
+    assert temporal == pytest.approx([COMMON + 0.4 * math.exp(-1 / 4)] * 4)
+    assert spatial == earned("+edgebox")[0]
+
+
+def test_with_a_target_both_agents_earn_how_much_nearer_it_came():
+    spatial, temporal = earned("common", goal=Targeted(0, 2))
+
+    before, after = math.exp(0.1 - 0.6), math.exp(0.1 - 0.5)
+    assert spatial == temporal == pytest.approx([(after - before) / before] * 4)
+
+
+def standardised(value, values):
+    return (value - mean(values)) / stdev(values)
+
+
+def test_by_default_terms_are_standardised_over_recent_iterations_from_the_tenth_on():
+    """By themselves: the common reward, each box's objectness, and the rest as one."""
+    agents = PaperAgents(None, EDGES, UNIT, 3)
+    common, edge, frames = [], [], []
+    for i in range(12):
+        key, box = [True, i % 2 == 0, i % 3 == 0, False], i % 2
+        pupil = agents.learner = Pupil([box] * 4, key)
+        after = BEFORE + torch.tensor([-0.01 * i, 0.01 * i, 0])
+        step = Step(Untargeted(0), BEFORE, after, agents.act(torch.Generator()).key)
+        agents.learn(step)
+
+        common.append(math.exp(0.02 * i) - 1)
+        edge += [float(EDGES[f, box]) for f in range(4) if key[f]]
+        stands = representative(UNIT, torch.tensor(key))
+        frames.append(0.4 * math.exp(-abs(sum(key) - 3) / 4) + 0.6 * stands)
+        if i < 9:
+            assert pupil.spatial == pupil.temporal == [0] * 4
+            continue
+        both = standardised(common[-1], common)
+        boxes = [0.2 * key[f] * standardised(float(EDGES[f, box]), edge) for f in range(4)]
+        assert pupil.spatial == pytest.approx([both + own for own in boxes], rel=1e-3)
+        assert pupil.temporal == pytest.approx([both + standardised(frames[-1], frames)] * 4, 1e-3)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_agents_learn_the_best_box_from_what_they_earn(seed):
+    seen, pooled = view(seed)
+    unit, best = torch.nn.functional.normalize(pooled, dim=1), 17 + seed
+    agents = PaperAgents(Learner(seen, seed=seed), torch.zeros(16, 49), unit, 10)
+    rng, shares = torch.Generator().manual_seed(seed), []
+    for _ in range(100):
+        chosen = agents.act(rng)
+        shares.append(float((chosen.boxes[chosen.key] == best).float().mean()))
+        gain = 0.1 * shares[-1] * torch.tensor([-1.0, 1.0])
+        before = torch.tensor([0.6, 0.4])
+        agents.learn(Step(Untargeted(0), before, before + gain, chosen.key))
+    assert sum(shares[:10]) / 10 < 0.1
+    assert sum(shares[-10:]) / 10 > 0.8
 
 
 def test_an_agent_that_is_switched_off_earns_what_both_earn():
