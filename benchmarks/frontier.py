@@ -46,6 +46,7 @@ ATTACKS: Mapping[str, Mapping[str, Any]] = {
     "plus-margin": {"use": "astfocus-plus", "objective": "margin"},
     "plus-every-pixel": {"use": "astfocus-plus", "tile": 1},
     "plus-every-frame": {"use": "astfocus-plus", "frames": 1},
+    "plus-checkpoints": {"use": "astfocus-plus", "schedule": "checkpoints", "patience": 54},
     "plus-rank": {"use": "astfocus-plus", "estimator": {"use": "nes", "weights": "rank"}},
 }
 """Attacks whose name here is not what `use` says: ablations of `texture-focus`, a baseline,

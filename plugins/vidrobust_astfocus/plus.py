@@ -24,7 +24,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Lt
 from vidrobust_reducers.coarse import Coarse
 
-from vidrobust.attacks import GradientLoop
+from vidrobust.attacks import GradientLoop, Schedule
 from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName
 from vidrobust.protocols import DimensionReducer, FrameFeatures, GradientEstimator
@@ -43,6 +43,7 @@ def astfocus_plus(
     step_size: Annotated[float, Gt(0)] | None = None,
     step_floor: Annotated[float, Ge(0)] | None = None,
     patience: Annotated[int, Ge(0)] = 20,
+    schedule: Schedule = "plateau",
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9,
     objective: ObjectiveName = "log-margin",
     tile: Annotated[int, Ge(1)] = 4,
@@ -60,6 +61,9 @@ def astfocus_plus(
         step_size: Signed step in pixel units, `alpha`; None is 0.01, and 0.03 for a target.
         step_floor: The step is never halved below this; None is 0.001, and 0.0024 for a target.
         patience: Candidates without progress before the step is halved; 0 never halves.
+        schedule: When the step is halved: after `patience` candidates without progress (`plateau`),
+            or at the checkpoints of Auto-PGD, the first after `patience` candidates
+            (`checkpoints`), see `vidrobust.attacks.CheckpointStep`.
         momentum: Share of each pixel's earlier direction kept.
         objective: What is minimised, see `vidrobust.objectives.ScoreObjective`.
         tile: Side of the blocks that share their noise, in pixels.
@@ -90,6 +94,7 @@ def astfocus_plus(
         step_size=step_size,
         step_floor=step_floor,
         patience=patience,
+        schedule=schedule,
         momentum=momentum,
         objective=objective,
         estimator=estimator,

@@ -21,14 +21,13 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Lt
 from vidrobust_estimators.nes import NES, check_replaced
 
-from vidrobust.attacks import GradientLoop, SignedStep
+from vidrobust.attacks import SCHEDULES, GradientLoop, Schedule, with_momentum
 from vidrobust.errors import ConfigError
 from vidrobust.objectives import ObjectiveName, ScoreObjective, usual_objective
 from vidrobust.protocols import DimensionReducer, GradientEstimator, Objective, Task
 from vidrobust.types import Access, Targeted
 from vidrobust_astfocus.reducer import AstFocus, Mode
 from vidrobust_astfocus.released_step import ReleasedNES, ReleasedStep
-from vidrobust_astfocus.step import PixelMomentum
 
 STEPS = {"untargeted": (0.01, 0.001), "targeted": (0.03, 0.0024)}
 """First step and its floor, of the released code."""
@@ -41,6 +40,7 @@ def astfocus(
     step_size: Annotated[float, Gt(0)] | None = None,
     step_floor: Annotated[float, Ge(0)] | None = None,
     patience: Annotated[int, Ge(0)] = 20,
+    schedule: Schedule = "plateau",
     signed: bool = True,
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0,
     objective: ObjectiveName | None = None,
@@ -57,6 +57,9 @@ def astfocus(
         step_size: Signed step in pixel units, `alpha`; None is 0.01, and 0.03 for a target.
         step_floor: The step is never halved below this; None is 0.001, and 0.0024 for a target.
         patience: Candidates without progress before the step is halved; 0 never halves.
+        schedule: When the step is halved: after `patience` candidates without progress (`plateau`),
+            or at the checkpoints of Auto-PGD, the first after `patience` candidates
+            (`checkpoints`), see `vidrobust.attacks.CheckpointStep`.
         signed: Step along the sign (Eq. 1), or along the estimate scaled to unit mean absolute
             value; the estimator `zoo` wants the latter.
         momentum: Share of each pixel's earlier direction kept, see `PixelMomentum`.
@@ -79,6 +82,7 @@ def astfocus(
             step_size=(step_size, None),
             step_floor=(step_floor, None),
             patience=(patience, 20),
+            schedule=(schedule, "plateau"),
             signed=(signed, True),
             momentum=(momentum, 0.0),
             objective=(objective, None),
@@ -86,7 +90,7 @@ def astfocus(
         )
         return _released(samples, sigma, reducer)
     size, floor = STEPS["untargeted"]
-    update = SignedStep(
+    update = SCHEDULES[schedule](
         step_size=size if step_size is None else step_size,
         floor=min(floor, step_size or floor) if step_floor is None else step_floor,
         patience=patience,
@@ -105,7 +109,7 @@ def astfocus(
         objective=begin,
         reducer=reducer or AstFocus(),
         estimator=estimator or NES(samples=samples, sigma=sigma),
-        update=PixelMomentum(update, momentum) if momentum else update,
+        update=with_momentum(update, momentum),
     )
 
 

@@ -26,7 +26,7 @@ from annotated_types import Ge, Gt, Lt
 from vidrobust_estimators.nes import NES, check_replaced
 from vidrobust_reducers.pixels import AllPixels
 
-from vidrobust.attacks import GradientLoop, SignedStep
+from vidrobust.attacks import SCHEDULES, GradientLoop, Schedule, with_momentum
 from vidrobust.objectives import ObjectiveName, ScoreObjective, usual_objective
 from vidrobust.protocols import DimensionReducer, GradientEstimator
 
@@ -37,6 +37,7 @@ def pgd_nes(
     step_size: Annotated[float, Gt(0)] = 0.01,
     step_floor: Annotated[float, Ge(0)] = 0.001,
     patience: Annotated[int, Ge(0)] = 20,
+    schedule: Schedule = "plateau",
     signed: bool = True,
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.0,
     objective: ObjectiveName | None = None,
@@ -51,9 +52,12 @@ def pgd_nes(
         step_size: Signed step in pixel units, `alpha`.
         step_floor: The step is never halved below this.
         patience: Candidates without progress before the step is halved; 0 never halves.
+        schedule: When the step is halved: after `patience` candidates without progress (`plateau`),
+            or at the checkpoints of Auto-PGD, the first after `patience` candidates
+            (`checkpoints`), see `vidrobust.attacks.CheckpointStep`.
         signed: Step along the sign (Eq. 1), or along the estimate scaled to unit mean absolute
             value; the estimator `zoo` wants the latter.
-        momentum: Share of the previous direction kept.
+        momentum: Share of each pixel's earlier direction kept, see `PixelMomentum`.
         objective: What is minimised, see `vidrobust.objectives.ScoreObjective`; None is `margin`,
             and `cross-entropy` with a target.
         estimator: Replaces NES; `samples` and `sigma` are then its own affair.
@@ -67,11 +71,7 @@ def pgd_nes(
         objective=lambda task: ScoreObjective(task.goal, objective or usual_objective(task.goal)),
         reducer=reducer or AllPixels(),
         estimator=estimator or NES(samples=samples, sigma=sigma),
-        update=SignedStep(
-            step_size=step_size,
-            floor=step_floor,
-            momentum=momentum,
-            patience=patience,
-            signed=signed,
+        update=with_momentum(
+            SCHEDULES[schedule](step_size, step_floor, patience, signed), momentum
         ),
     )

@@ -10,18 +10,16 @@ import pytest
 import torch
 from vidrobust_astfocus.recipe import astfocus
 from vidrobust_astfocus.reducer import AstFocus
-from vidrobust_astfocus.step import PixelMomentum
 from vidrobust_baselines.pgd_nes import pgd_nes
 from vidrobust_estimators.zoo import Zoo
 
-from vidrobust.attacks import SignedStep
 from vidrobust.bench.config import load_config, resolve
 from vidrobust.bench.record import RunFolder
 from vidrobust.cli.main import main
 from vidrobust.engine import Session, Subject, drive
 from vidrobust.errors import ConfigError
 from vidrobust.plugin.manager import PluginHost
-from vidrobust.testing import LinearVictim, answer
+from vidrobust.testing import LinearVictim
 from vidrobust.threat import Linf, Oracle, ThreatModel
 from vidrobust.types import Targeted, Untargeted
 
@@ -84,26 +82,6 @@ def test_the_goal_sets_the_step_where_the_config_does_not(goal, size, floor):
     given = astfocus(step_size=0.005)
     given.objective(victim.task(goal=goal))
     assert given.update.step_size == 0.005
-
-
-def test_a_pixel_remembers_its_direction_while_the_boxes_are_elsewhere():
-    victim = LinearVictim()
-    task = victim.task(constraint=Linf(1.0))
-    rule = PixelMomentum(SignedStep(step_size=0.01), momentum=0.5)
-
-    def step(*directions):
-        point = task.clean
-        for direction in directions:
-            before = point
-            point = answer(rule.advance(None, point, direction, task), victim).result
-        return (point - before).sign()
-
-    left, right = torch.zeros_like(task.clean), torch.zeros_like(task.clean)
-    left[..., :8], right[..., 8:] = 1.0, 1.0
-    moved = step(left, right, -0.4 * left)  # 0.5 of the first outweighs the last
-    inside = (task.clean > 0.1) & (task.clean < 0.9)
-    assert bool((moved[..., :8] == -1)[inside[..., :8]].all())
-    assert bool((moved[..., 8:] == 0).all())
 
 
 @pytest.fixture(scope="module")

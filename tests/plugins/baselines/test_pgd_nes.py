@@ -85,21 +85,6 @@ def test_patience_zero_never_halves():
     assert step.step_size == 0.01
 
 
-def test_momentum_remembers_the_directions_before():
-    step = SignedStep(momentum=0.5)
-    step.shape(torch.tensor([1.0, -1.0]))
-    assert step.shape(torch.tensor([-0.4, -0.4])).tolist() == [1.0, -1.0]
-    plain = SignedStep()
-    plain.shape(torch.tensor([1.0, -1.0]))
-    assert plain.shape(torch.tensor([-0.4, -0.4])).tolist() == [-1.0, -1.0]
-
-
-def test_momentum_starts_again_when_the_subspace_changes_its_shape():
-    step = SignedStep(momentum=0.5)
-    step.shape(torch.ones(3))
-    assert step.shape(torch.tensor([-1.0, 1.0])).tolist() == [-1.0, 1.0]
-
-
 def test_an_unsigned_step_keeps_the_proportions_of_the_gradient():
     direction = SignedStep(signed=False).shape(torch.tensor([1.0, -3.0]))
     torch.testing.assert_close(direction, torch.tensor([0.5, -1.5]))
