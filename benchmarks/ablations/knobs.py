@@ -50,7 +50,9 @@ VARIANTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "both-counterfactual": ({}, {"baseline": "counterfactual"}),
     "both-entropy": ({}, {"entropy": 0.1}),
     "both-counterfactual-entropy": ({}, {"baseline": "counterfactual", "entropy": 0.1}),
+    "both-entropy-0.3": ({}, {"entropy": 0.3}),
     "edgebox": ({}, {"rewards": "+edgebox"}),
+    "edgebox-entropy-0.3": ({}, {"rewards": "+edgebox", "entropy": 0.3}),
     "edgebox-counterfactual": ({}, {"rewards": "+edgebox", "baseline": "counterfactual"}),
     "edgebox-entropy": ({}, {"rewards": "+edgebox", "entropy": 0.1}),
     "edgebox-counterfactual-entropy": (
