@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from vidrobust.errors import ConfigError
@@ -38,7 +38,8 @@ def write_trained(
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     unfinished = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, unfinished, {mark: json.dumps(asdict(card), default=str, sort_keys=True)})
+    said = {mark: json.dumps(asdict(card), default=str, sort_keys=True)}
+    unfinished.write_bytes(save(tensors, said))  # `save_file` would let nobody else read it
     unfinished.replace(path)
 
 

@@ -164,12 +164,12 @@ def test_a_report_names_model_and_defence(videos, tmp_path, host):
 
     row = read_row(tmp_path / "run")
 
-    assert (row.defence, row.victim) == ("nothing", "torch + nothing")
+    assert (row.defence, row.victim) == ("nothing", "torch (victims.py:pooled) + nothing")
     for form in ("table", "md", "latex"):
-        assert "torch + nothing" in render([row], form)
+        assert "torch (victims.py:pooled) + nothing" in render([row], form)
     assert "\nrun,torch,nothing," in render([row], "csv")
     write_page([tmp_path / "run"], tmp_path / "page.html")
-    assert "square on torch + nothing" in (tmp_path / "page.html").read_text()
+    assert "square on torch (victims.py:pooled) + nothing" in (tmp_path / "page.html").read_text()
 
 
 def test_verify_asks_the_defended_model(videos, tmp_path, host):

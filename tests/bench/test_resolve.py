@@ -122,6 +122,11 @@ def test_the_target_of_a_threat_model_is_a_word_an_index_or_a_class(host):
         ("atack.use=loop", "atack: there is no such table", "did you mean 'attack'?"),
         ("run.sed=1", "run.sed: there is no such key", "did you mean 'seed'?"),
         (
+            "run.root=1",
+            "run.root: there is no such key",
+            "the keys are out, seed, limit, window, max_batch, clips, journal, pad, checks",
+        ),
+        (
             "attack.estimator.sigm=1",
             "attack.estimator.sigm: there is no such key",
             "did you mean 'sigma'?",

@@ -14,6 +14,7 @@ import pytest
 from vidrobust import errors
 from vidrobust.cli import main as door
 from vidrobust.cli.main import COMMANDS, cli, main
+from vidrobust.cli.output import App
 from vidrobust.plugin import hookimpl
 from vidrobust.plugin.manager import PluginHost
 
@@ -86,6 +87,14 @@ def test_what_a_command_returns_is_the_exit_code(monkeypatch):
     monkeypatch.setattr(cli, "main", lambda *_arguments, **_options: 1)
 
     assert code_of("verify", "somewhere") == 1
+
+
+def test_a_line_of_talk_stays_a_line_in_a_pipe(capsys):
+    line = ", ".join(f"reward {number}" for number in range(40))
+
+    App().say(line)
+
+    assert capsys.readouterr().err == f"{line}\n"
 
 
 def test_a_usage_error_exits_with_2_and_suggests(capsys):

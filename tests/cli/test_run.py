@@ -54,9 +54,12 @@ def test_results_go_to_stdout_and_talk_to_stderr(capsys, small, tmp_path):
     code, stdout, stderr = ask(capsys, "run", small, "--out", out)
 
     assert code == 0
+    assert "run: square on torch (victims.py:pooled), 6 videos" in stdout
     assert "FR" in stdout
     assert stdout.splitlines()[-1] == str(out)
-    assert "square against torch on 6 videos of folder, 20 queries each" in stderr
+    assert (
+        "square against torch (victims.py:pooled) on 6 videos of folder, 20 queries each" in stderr
+    )
     assert "noise0: " in stderr
     assert "noise0: " not in stdout
 

@@ -20,6 +20,7 @@ class Row:
     Args:
         run: What tells it apart: the folder's name, or its path where two have one name.
         model: Name of the victim.
+        network: Which network that is, where the name leaves it open, as for `torch`.
         defence: Names of its defences, the innermost first; empty where it has none.
         source: Name of the source.
         attack: Name of the attack, and of the parts the config replaced.
@@ -44,6 +45,7 @@ class Row:
     forwards_per_query: int
     finished: bool
     summary: Summary
+    network: str = ""
     defence: str = ""
     constraint: str = ""
     training_queries: int = 0
@@ -82,8 +84,9 @@ class Row:
 
     @property
     def victim(self) -> str:
-        """`zoo/c3d`, or `zoo/c3d + pgd-at, advit`."""
-        return f"{self.model} + {self.defence}" if self.defence else self.model
+        """`zoo/c3d`, `torch (net.py:build)`, or `zoo/c3d + pgd-at, advit`."""
+        model = f"{self.model} ({self.network})" if self.network else self.model
+        return f"{model} + {self.defence}" if self.defence else model
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -133,6 +136,7 @@ def read_row(folder: Path, *, name: str = "") -> Row:
         forwards_per_query=manifest.get("environment", {}).get("forwards_per_query", 1),
         finished=manifest["finished"] is not None,
         summary=summarise(records, manifest["budget"]),
+        network=network_of(config),
         defence=", ".join(str(table.get("use", "?")) for table in defence_tables(config)),
         constraint=_constraint(config.get("threat", {}).get("constraint")),
         training_queries=max((r.get("training_queries", 0) for r in records), default=0),
@@ -140,6 +144,11 @@ def read_row(folder: Path, *, name: str = "") -> Row:
         unlabelled=sum(not r.get("labelled", True) for r in attacked),
         queries_to_refusal=mean(refusals),
     )
+
+
+def network_of(config: Mapping[str, Any]) -> str:
+    """`net.py:build`: the module of the model `torch`, without its folder; empty for others."""
+    return str(config.get("model", {}).get("module", "")).rpartition("/")[2]
 
 
 def defence_tables(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -27,6 +27,8 @@ from vidrobust.errors import ConfigError
 
 _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d+)?(e[-+]?\d+)?\s*(/\s*\d+(\.\d+)?\s*)?", re.IGNORECASE)
 _SETTINGS = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+NEAR = 0.6
+"""How like a name has to be to be suggested: `root` and `crop`, at 0.5, are two things."""
 _TOML_NAMES = {
     bool: "boolean",
     str: "string",
@@ -81,7 +83,7 @@ def with_fractions(value: object, annotation: Any) -> Any:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`did you mean 'sigma'?`, or nothing if no known name is near."""
-    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=NEAR)
     return f"did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
 
 

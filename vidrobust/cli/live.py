@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from vidrobust.bench.rows import network_of
 from vidrobust.bench.runner import RunObserver, Silent
 from vidrobust.bench.schema import RunManifest, VideoRecord
 from vidrobust.bench.worker import InFlight
@@ -148,9 +149,11 @@ def _plan_line(manifest: RunManifest, total: int, done: int) -> str:
     parts = manifest["components"]
     before = f", {done} finished before" if done else ""
     guards = [part["name"] for path, part in parts.items() if _DEFENCE.fullmatch(path)]
+    network = network_of(manifest["config"])
+    model = parts["model"]["name"] + (f" ({network})" if network else "")
     behind = f" behind {', '.join(guards)}" if guards else ""
     return (
-        f"{parts['attack']['name']} against {parts['model']['name']}{behind} on {total} videos of "
+        f"{parts['attack']['name']} against {model}{behind} on {total} videos of "
         f"{parts['source']['name']}, {manifest['budget']:,} queries each{before}"
     )
 

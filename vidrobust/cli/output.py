@@ -71,10 +71,11 @@ class App:
         click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
     def say(self, *renderables: RenderableType) -> None:
-        """Print talk to stderr, unless quiet."""
+        """Print talk to stderr, unless quiet; a text is a line, however wide."""
         if not self.quiet:
             for renderable in renderables:
-                self.err.print(renderable, highlight=False, markup=False)
+                whole = isinstance(renderable, str)
+                self.err.print(renderable, highlight=False, markup=False, soft_wrap=whole)
 
     def error(self, error: VidrobustError) -> None:
         """Print an error and its hint to stderr."""

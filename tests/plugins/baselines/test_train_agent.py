@@ -91,6 +91,9 @@ def test_it_writes_an_agent_and_says_what_it_cost(call, tmp_path):
     assert "epoch 2/2, video 4/4" in err
     assert err.count("left out: the model is wrong") == 2
     assert stored.config["train"] == {"rate": 0.01, "hidden": 8}
+    (tmp_path / "plain").touch()
+    modes = {(tmp_path / name).stat().st_mode for name in ("agent.safetensors", "plain")}
+    assert len(modes) == 1
 
 
 def test_without_a_config_it_trains_sparse_on_all_clips_of_a_source_that_is_named(call, tmp_path):
