@@ -162,9 +162,11 @@ def _paper(rows: Sequence[Row]) -> dict[str, Any] | None:
     tables = json.loads(source.read_text(encoding="utf-8"))
     lines = []
     for row in rows:
+        if row.defence:  # its rows are of undefended models
+            continue
         wanted = {
             "attack": row.attack,
-            "model": PAPER_NAMES.get(row.victim.rpartition("/")[2].lower(), row.victim),
+            "model": PAPER_NAMES.get(row.model.rpartition("/")[2].lower(), row.model),
             "dataset": PAPER_NAMES.get(row.source, row.source),
             "goal": row.goal,
         }
