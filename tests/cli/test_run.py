@@ -111,6 +111,17 @@ def test_estimator_and_reducer_replace_slots_of_the_attack(capsys, small, tmp_pa
     ]
 
 
+@pytest.mark.parametrize("name", ["prune", "none"])
+def test_refine_adds_a_refiner_and_none_takes_that_of_the_config_back(
+    capsys, small, tmp_path, name
+):
+    small.write_text(small.read_text() + '\n[refine]\nuse = "prune"\n')
+    given = ["--limit", 1, "--refine", name]
+    ask(capsys, "run", small, "--out", tmp_path / "run", *given)
+
+    assert ("refine" in RunFolder(tmp_path / "run").manifest()["components"]) is (name == "prune")
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message", "hint"),
     [

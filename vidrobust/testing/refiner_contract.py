@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from vidrobust.engine import Journal, Outcome, Session, Subject, drive
-from vidrobust.protocols import Refiner, Task
-from vidrobust.testing.toy import LinearVictim
+from vidrobust.protocols import Classifier, Refiner, Task
+from vidrobust.testing.toy import LinearVictim, ShyVictim
 from vidrobust.threat import Linf, Oracle, ThreatModel
-from vidrobust.types import Access, Queries, Query, Response, Untargeted
+from vidrobust.types import Access, Queries, Query, Response, Targeted, Untargeted
 
 
 @dataclass
@@ -31,6 +31,26 @@ class _Found:
     def run(self, task: Task) -> Queries[None]:
         """Ask it."""
         yield Query(self.clip[None], "candidate")
+
+
+class _ShyBut(ShyVictim):
+    """A shy victim that answers one clip.
+
+    Args:
+        answered: `(t, c, h, w)`.
+    """
+
+    def __init__(self, inner: Classifier, clean: Tensor, share: float, answered: Tensor) -> None:
+        super().__init__(inner, clean, share)
+        self.answered = answered
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """Probabilities `(k, n)`, or a row of NaN."""
+        scores = super().__call__(clips)
+        for row, clip in enumerate(clips):
+            if torch.equal(clip, self.answered):
+                scores[row] = self.inner(clip[None])[0]
+        return scores
 
 
 class RefinerContract:
@@ -112,10 +132,13 @@ class RefinerContract:
         assert (done.outcome.clip - clean).abs().mean() <= (found - clean).abs().mean()
 
     def test_it_asks_no_more_than_it_announces(self) -> None:
-        """`queries` is what an attack under `stop = "budget"` leaves it; below 1, a share."""
-        asked = self.make().queries
-        most = asked if asked >= 1 else asked * self.budget
-        assert self._outcome().queries - 2 <= most
+        """`queries` is what an attack under `stop = "budget"` leaves it; below 1, a share: of what
+        it is given it may ask everything. The engine ends it there, so it is driven without one.
+        """
+        announced = self.make().queries
+        budget = int(announced) + 50 if announced >= 1 else 60
+        most = announced if announced >= 1 else budget
+        assert len(self._asked(budget)) <= most
 
     def test_the_same_seed_gives_the_same_clip(self) -> None:
         """All randomness comes from the task."""
@@ -144,29 +167,87 @@ class RefinerContract:
         assert torch.equal(done.outcome.clip, whole.clip)
 
     def test_it_works_under_the_least_access_it_asks_for(self) -> None:
-        """With fewer scores, or none."""
-        assert self._outcome(access=self.make().needs).status == "success"
+        """With fewer scores, or none, it makes the perturbation smaller too."""
+        _, subject, found, _ = self._given(0)
+        outcome = self._outcome(access=self.make().needs)
+        assert outcome.status == "success"
+        assert outcome.clip is not None
+        before = (found - subject.clean).abs().mean()
+        assert (outcome.clip - subject.clean).abs().mean() < before
+
+    def test_a_target_stays_reached(self) -> None:
+        """With a target, of three classes, what it keeps is that class."""
+        victim = LinearVictim(classes=3)
+        clean = (victim.clip(0) * 255).round() / 255
+        label = victim.label(clean)
+        target = int(victim.logits(clean[None])[0].argsort(descending=True)[1])
+        direction = (victim.weight[target] - victim.weight[label]).sign().reshape(clean.shape)
+        epsilon = self.slack * victim.smallest(clean, Targeted(label, target))
+        found = (clean + epsilon * direction).clamp(0, 1)
+        assert victim.label(found) == target, "the toy victim's target is in reach"
+        threat = ThreatModel(
+            goal="targeted", target=target, constraint=Linf(epsilon), queries=self.budget
+        )
+        subject = Subject("toy", clean, label, victim.spec.classes, 0)
+        session = Session(lambda: _Found(found), subject, threat, refiner=self.make)
+        [done] = drive([session], Oracle(victim))
+        assert done.outcome.exception is None
+        assert done.outcome.clip is not None
+        assert victim.label(done.outcome.clip) == done.outcome.adversarial_label == target
+        assert (done.outcome.clip - clean).abs().mean() < (found - clean).abs().mean()
+
+    @pytest.mark.parametrize("share", [0.3, 1.0])
+    def test_refused_questions_are_paid_and_keep_nothing(self, share: float) -> None:
+        """A victim may refuse what looks odd: some questions, or every one after the attack's."""
+        victim, subject, found, epsilon = self._given(0)
+        shy = _ShyBut(victim, subject.clean, share, found)
+        threat = ThreatModel(constraint=Linf(epsilon), queries=self.budget)
+        oracle = Oracle(shy)
+        session = Session(lambda: _Found(found), subject, threat, refiner=self.make)
+        [done] = drive([session], oracle)
+        outcome = done.outcome
+        assert outcome.exception is None
+        assert outcome.status == "success"
+        assert outcome.refused > 0
+        assert oracle.clips_seen == outcome.queries
+        assert outcome.clip is not None
+        assert not bool(shy(outcome.clip[None]).isnan().any())
+        assert victim.label(outcome.clip) != subject.label
+        assert share < 1 or torch.equal(outcome.clip, found)
 
     def test_what_it_is_given_is_not_written_to(self) -> None:
-        """Neither the clean clip nor the adversarial one."""
-        victim, subject, found, epsilon = self._given(0)
+        """Neither the clean clip nor the adversarial one, nor what it asked before."""
+        _, subject, found, _ = self._given(0)
         copies = subject.clean.clone(), found.clone()
-        scores = victim(torch.stack([subject.clean, found]))
+        asked = self._asked(50, clean=subject.clean, found=found)
+        assert torch.equal(subject.clean, copies[0])
+        assert torch.equal(found, copies[1])
+        assert all(torch.equal(now, then) for now, then in asked)
+
+    def _asked(
+        self, budget: int, *, clean: Tensor | None = None, found: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Every clip it asks within a budget, without an engine: the tensor, and a copy of it as it
+        was then.
+        """
+        victim, subject, given, epsilon = self._given(0)
+        clean, found = subject.clean if clean is None else clean, given if found is None else found
+        scores = victim(torch.stack([clean, found]))
         labels = scores.argmax(dim=1)
         task = Task(
             key="toy",
-            clean=subject.clean,
+            clean=clean,
             goal=Untargeted(int(labels[0])),
             constraint=Linf(epsilon),
             access=Access.SCORES,
             rng=torch.Generator().manual_seed(0),
             reference=Response(labels[:1], scores[:1]),
-            budget=50,
+            budget=budget,
         )
         computation = self.make().refine(found, Response(labels[1:], scores[1:]), task)
         asked: list[tuple[Tensor, Tensor]] = []
         response: Response | None = None
-        for _ in range(50):
+        while len(asked) <= budget:
             try:
                 query = next(computation) if response is None else computation.send(response)
             except StopIteration:
@@ -175,6 +256,4 @@ class RefinerContract:
             asked.append((query.clips, query.clips.clone()))
             scores = victim(query.clips)
             response = Response(scores.argmax(dim=1), scores)
-        assert torch.equal(subject.clean, copies[0])
-        assert torch.equal(found, copies[1])
-        assert all(torch.equal(now, then) for now, then in asked)
+        return asked

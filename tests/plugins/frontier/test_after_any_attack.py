@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from vidrobust_art.label import art_boundary
 from vidrobust_astfocus.grid_features import GridFeatures
 from vidrobust_astfocus.recipe import astfocus
@@ -35,7 +36,7 @@ ATTACKS = {
 
 def outcome(attack, prune, *, stop="first_success"):
     victim = LinearVictim(classes=2)
-    clip = victim.clip(0)
+    clip = (victim.clip(0) * 255).round() / 255
     subject = Subject("toy", clip, victim.label(clip), victim.spec.classes, 0, spec=victim.spec)
     epsilon = 10 * victim.smallest(clip, Untargeted(subject.label))
     threat = ThreatModel(constraint=Linf(epsilon), queries=BUDGET, stop=stop)
@@ -56,6 +57,8 @@ def test_what_an_attack_found_gets_smaller_and_still_fools(name):
     assert found.queries_to_success < found.queries <= found.queries_to_success + 200
     victim = LinearVictim(classes=2)
     assert victim.label(found.clip) == found.adversarial_label != found.label
+    stored = (found.clip * 255).round() / 255
+    assert torch.equal(stored, found.clip)  # and so a video of 8 bits fools as well
     assert done.threat.constraint.contains(found.clip, done.subject.clean)
 
 

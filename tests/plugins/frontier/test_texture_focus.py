@@ -13,7 +13,7 @@ from vidrobust_frontier.windows import Window
 from vidrobust.engine import Subject, solve
 from vidrobust.errors import ConfigError
 from vidrobust.testing import LinearVictim, answer
-from vidrobust.threat import L2, Frames, Linf, Oracle, ThreatModel
+from vidrobust.threat import L2, Box, Frames, Linf, Oracle, ThreatModel
 
 EPSILON = 0.01
 SHAPE = (4, 3, 16, 16)
@@ -126,9 +126,24 @@ def test_no_two_queries_in_a_row_ask_the_same():
 
 
 def test_under_a_joint_constraint_every_candidate_is_projected():
+    """Textures and squares alike, and every square changes something that is allowed."""
     constraint = Linf(EPSILON) & Frames(2)
-    task, asked = transcript(TextureFocus(), constraint=constraint)
+    attack = TextureFocus(screen=2, evolve=4)
+    task, asked = transcript(attack, constraint=constraint, steps=80)
     assert all(constraint.contains(clips[0], task.clean) for clips in asked.asked)
+    moved = [int((clips[0] != task.clean).flatten(1).any(1).sum()) for clips in asked.asked]
+    assert set(moved) == {2}
+
+
+def test_where_a_box_is_all_that_may_move_squares_lie_in_it():
+    constraint = Linf(EPSILON) & Box(top=4, left=4, height=4, width=4)
+    task, asked = transcript(TextureFocus(screen=2, evolve=0), constraint=constraint, steps=60)
+    pairs = zip(asked.asked[10:], asked.asked[11:], strict=False)
+    assert not any(torch.equal(first, second) for first, second in pairs)
+    for clips in asked.asked:
+        changed = (clips[0] != task.clean).any(0).any(0)
+        changed[4:8, 4:8] = False
+        assert not bool(changed.any())
 
 
 def test_without_an_l_infinity_constraint_it_says_what_it_needs():
