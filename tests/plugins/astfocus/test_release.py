@@ -66,6 +66,22 @@ def test_the_first_success_costs_62():
     assert session.outcome.queries_to_success == 62
 
 
+@pytest.mark.parametrize(("near", "status"), [(0.1, "success"), (1.0, "gave_up")])
+def test_a_target_that_is_near_is_reached_and_a_far_one_given_up(near, status):
+    victim = LinearVictim(near=near)
+    clip = victim.clip(0)
+    label, target = victim.label(clip), int(victim.logits(clip[None]).argmin())
+    subject = Subject("toy", clip, label, victim.spec.classes, 0)
+    threat = ThreatModel(goal="targeted", target=target, constraint=Linf(0.3), queries=3000)
+    session = Session(lambda: make(patch=16, key_frames=4), subject, threat)
+    list(drive(iter([session]), Oracle(victim), window=1))
+    assert session.outcome.status == status
+    if status == "success":
+        assert session.outcome.adversarial_label == target
+    else:
+        assert session.outcome.queries == 1 + 61 * 17  # the first above a third of the budget
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 def test_it_works_on_clips_of_few_frames(frames):
     victim = LinearVictim(frames=frames)
@@ -211,7 +227,7 @@ def test_acting_and_learning_disagree_on_probabilities():
     torch.manual_seed(0)
     rng = torch.Generator().manual_seed(0)
     maps, pooled = torch.randn(16, 8, 4, 4, generator=rng), torch.randn(16, 8, generator=rng)
-    spatial, temporal = ReleasedSpatial(8, 4, 9, 64), ReleasedTemporal(8, 64)
+    spatial, temporal = ReleasedSpatial(8, 16, 9, 64), ReleasedTemporal(8, 64)
     boxes, acted = spatial.act(maps, rng)
     learnt = spatial.evaluate(maps)[0].gather(1, boxes[:, None])[:, 0]
     assert float((learnt - acted).detach().abs().max()) > 1e-4

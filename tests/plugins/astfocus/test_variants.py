@@ -1,21 +1,22 @@
-"""The ablations as config lines, whole runs, and the pictures of a run."""
+"""The ablations as config lines, and what the recipe makes of its settings."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from probing import looked_into
 from vidrobust_astfocus.recipe import astfocus
 from vidrobust_astfocus.reducer import AstFocus
+from vidrobust_astfocus.released_step import ReleasedNES
 from vidrobust_baselines.pgd_nes import pgd_nes
+from vidrobust_estimators.bandits import Bandits
 from vidrobust_estimators.zoo import Zoo
 
+from vidrobust.attacks import GradientLoop
 from vidrobust.bench.config import load_config, resolve
-from vidrobust.bench.record import RunFolder
-from vidrobust.cli.main import main
 from vidrobust.engine import Session, Subject, drive
 from vidrobust.errors import ConfigError
 from vidrobust.plugin.manager import PluginHost
@@ -40,14 +41,55 @@ LINES = {
 }
 
 
+def built(name):
+    """The attack of the example with the lines of an ablation, and features without weights."""
+    sets = [f"attack.{line}" for line in [*LINES[name], "reducer.features.use=grid"]]
+    return resolve(load_config(CONFIG, sets), PluginHost()).attack.build()
+
+
 @pytest.mark.parametrize("name", LINES)
 def test_every_ablation_is_a_config_line_that_the_example_shows(name):
     text = CONFIG.read_text()
     assert name in text
     assert all(line in text for line in LINES[name])
-    sets = [f"attack.{line}" for line in LINES[name]]
-    plan = resolve(load_config(CONFIG, sets), PluginHost())
-    plan.attack.build()
+    assert isinstance(built(name), GradientLoop)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "side", "learning"),
+    [
+        ("neither", {16}, 32, None),
+        ("spatial only", {16}, 19, (True, False)),
+        ("temporal only", set(range(1, 11)), 32, (False, True)),
+        ("random agents", {10}, 19, None),
+    ],
+)
+def test_where_an_ablation_looks_and_which_agent_learns(name, frames, side, learning):
+    victim, attack = LinearVictim(frames=16, size=32), built(name)
+
+    found = looked_into(attack, victim.task(), victim, count=4)
+
+    for moved, _ in found:
+        areas = moved[:, 0].sum((1, 2))
+        assert len(areas.nonzero()) in frames
+        assert set(areas.tolist()) <= {0, side**2}
+    changes = any(not torch.equal(first[0], second[0]) for first, second in pairwise(found))
+    assert changes is (name != "neither")
+    agents = attack.reducer._agents
+    if learning is None:
+        assert agents is None
+    else:  # what decides is zero at first
+        choices = (agents.learner.spatial.choice, agents.learner.temporal.choice)
+        assert tuple(bool(choice.weight.any()) for choice in choices) == learning
+
+
+def test_the_other_ablations_change_the_part_they_name():
+    names = ("common", "+ edge boxes", "+ sparse")
+    assert [built(name).reducer.rewards for name in names] == ["common", "+edgebox", "+sparse"]
+    assert isinstance(built("bandits").estimator, Bandits)
+    zoo, released = built("ZOO"), built("released code")
+    assert (type(zoo.estimator), zoo.update.signed) == (Zoo, False)
+    assert (type(released.estimator), released.reducer.mode) == (ReleasedNES, "release")
 
 
 def outcome(make):
@@ -82,44 +124,3 @@ def test_the_goal_sets_the_step_where_the_config_does_not(goal, size, floor):
     given = astfocus(step_size=0.005)
     given.objective(victim.task(goal=goal))
     assert given.update.step_size == 0.005
-
-
-@pytest.fixture(scope="module")
-def run_of_the_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`vidrobust run --attack astfocus` on one generated clip, two iterations."""
-    out = tmp_path_factory.mktemp("run") / "run"
-    arguments = ["run", "--attack", "astfocus", "--limit", "1", "--budget", "123", "-q"]
-    sets = ["threat.constraint.epsilon=0.004", "attack.reducer.features.use=grid"]
-    more = [part for line in [*sets, "attack.reducer.use=astfocus"] for part in ("--set", line)]
-    with pytest.raises(SystemExit) as stop:
-        main([*arguments, *more, "--out", str(out)])
-    assert stop.value.code == 0
-    return out
-
-
-def test_a_run_on_the_zoo_keeps_the_boxes_and_v_of_every_iteration(run_of_the_zoo):
-    folder = RunFolder(run_of_the_zoo)
-    [record] = folder.records()
-    assert record["queries"] == 123
-    first, *notes = folder.load_trace(record["key"])
-    assert first["features"] == "grid"
-    assert [note["iteration"] for note in notes] == [1, 2]
-    for note in notes:
-        assert 1 <= len(note["boxes"]) <= 10
-        assert 0 < note["value"] < 3
-        assert {"spatial_entropy", "temporal_entropy", "key_frames_sampled"} <= set(note)
-
-
-def test_the_pictures_of_a_run_are_drawn(run_of_the_zoo):
-    pytest.importorskip("matplotlib")
-    script = ROOT / "examples" / "astfocus_pictures.py"
-    done = subprocess.run(
-        [sys.executable, str(script), str(run_of_the_zoo), "--iterations", "1,2"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    pictures = sorted(path.name for path in (run_of_the_zoo / "pictures").iterdir())
-    assert [name.rpartition("-")[2] for name in pictures] == ["boxes.png", "curves.png"]
-    assert all((run_of_the_zoo / "pictures" / name).stat().st_size > 5_000 for name in pictures)
