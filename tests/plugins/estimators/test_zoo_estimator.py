@@ -7,6 +7,7 @@ import torch
 from linear import POINT, SHAPE, Linear, estimate, weight
 from vidrobust_baselines.pgd_nes import pgd_nes
 from vidrobust_estimators.zoo import Zoo
+from vidrobust_reducers.coarse import Blocks
 
 from vidrobust.attacks import SignedStep
 from vidrobust.cells import Cells
@@ -19,6 +20,10 @@ CELLS = Cells(SHAPE, 4)
 
 TWELVE = Patches(SHAPE, (Patch(0, 0, 0), Patch(2, 2, 2)), 4, 4)
 """3 cells of the first frame, 12 of the third, which it cuts into quarters."""
+
+
+SHARED = Blocks(Cells(SHAPE, 4, 2))
+"""One value per 4 x 4 pixels of two frames: 24 of them."""
 
 
 def slopes():
@@ -116,6 +121,29 @@ def test_in_a_patch_only_its_pixels_move_and_each_cell_is_asked_once():
     assert bool((gradient != 0).all())
     sizes = (objective.asked[0::2] != POINT).flatten(1).sum(1)
     assert sorted(sizes.tolist()) == [4] * 12 + [16] * 3
+
+
+def test_where_pixels_share_a_value_it_moves_by_sigma_and_its_slope_is_the_value_s():
+    objective, zoo = Linear(weight()), Zoo(samples=96, cell=4, sigma=0.02)
+    gradient = estimate(zoo, objective, SHARED)
+
+    change = objective.asked - POINT
+    torch.testing.assert_close(change.abs().flatten(1).amax(1), torch.full((96,), 0.02))
+    assert bool(((change != 0).flatten(1).sum(1) == 2 * 16).all())  # on both frames of a block
+    slopes = SHARED.restrict(weight())
+    found = zoo._adam.first.view(CELLS.shape) / 0.1  # the first moment after one step
+    torch.testing.assert_close(found, slopes.repeat_interleave(2, 0), rtol=1e-3, atol=1e-3)
+    assert torch.equal(gradient.sign(), slopes.sign())
+
+
+def test_values_that_share_a_cell_move_in_proportion_to_their_pixels_in_it():
+    objective = Linear(weight())
+    estimate(Zoo(samples=216, cell=3, sigma=0.02), objective, SHARED)  # cells 0-2, 3-5 and 6-7
+    sizes = {
+        tuple(sorted({round(float(size) / 0.02, 2) for size in (row - POINT).flatten() if size}))
+        for row in objective.asked[0::2]
+    }
+    assert sizes == {(1.0,), (0.5, 1.0), (0.25, 0.5, 1.0)}
 
 
 def test_chances_are_uniform_by_default_and_follow_the_change_when_explore_is_small():
