@@ -29,6 +29,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sparse": agents(rewards="+sparse"),
     "bandits": {**agents(), "estimator": {"use": "bandits"}},
     "zoo": {**agents(), "estimator": {"use": "zoo"}, "signed": False},
+    "both-entropy": agents(entropy=0.1),
+    "edgebox-entropy": agents(rewards="+edgebox", entropy=0.1),
+    "both-momentum": {**agents(), "momentum": 0.9},
+    "random-momentum": {**agents(spatial="random", temporal="random"), "momentum": 0.9},
+    "neither-momentum": {**agents(spatial="all", temporal="all"), "momentum": 0.9},
 }
 """Every variant by its name, which names the run folder too."""
 
@@ -48,8 +53,19 @@ EXPERIMENTS: dict[str, dict[str, Paper]] = {
     },
     "fig12": {"both": None, "bandits": None, "zoo": None},
     "fig10": {"both": None, "random": None, "neither": None},
+    "entropy": {
+        "neither": (73.3, 3662, 6.37),
+        "random": (86.7, 2632, 3.62),
+        "edgebox": (91.7, 2690, 3.58),
+        "edgebox-entropy": None,
+        "both": (100, 2227, 3.35),
+        "both-entropy": None,
+    },
+    "momentum": {"neither-momentum": None, "random-momentum": None, "both-momentum": None},
 }
-"""Variants of each experiment in the paper's order, with the paper's numbers."""
+"""Variants of each experiment in the paper's order, with the paper's numbers. The last two are
+ours: what keeps the agents from settling on one box, and a memory of directions.
+"""
 
 CURVES = ("fig10",)
 """Experiments that are read off the trace."""

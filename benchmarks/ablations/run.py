@@ -2,10 +2,10 @@
 
     python benchmarks/ablations/run.py table3 --models c3d,tsn --limit 12 --budget 15000 --seeds 0
 
-Experiments are `table3` (with Figure 9's random agents), `table4`, `fig12` and `fig10`. Every
-variant is an ordinary run under `runs/ablations/b<budget>/<model>/<variant>-s<seed>`: start one
-process per model to use several cores. `summarise.py` makes the tables, of what is there at any
-time.
+Experiments are `table3` (with Figure 9's random agents), `table4`, `fig12` and `fig10`, and ours,
+`entropy` and `momentum`. Every variant is an ordinary run under
+`runs/ablations/b<budget>/<model>/<variant>-s<seed>`: start one process per model to use several
+cores. `summarise.py` makes the tables, of what is there at any time.
 
 Clips are those of six UCF-101 classes, see `--root`; their test list, or with `--part train` the
 training list, on which knobs may be chosen.
