@@ -58,6 +58,7 @@ def main() -> None:
     reuse = options.reuse if (options.part, options.goal) == ("test", "untargeted") else None
     rows, budget = collect(folders, options.goal, reuse)
     front = pareto([row for row in rows if row["model"] == "common"])
+    options.results.mkdir(parents=True, exist_ok=True)
     name = options.results / f"frontier-{options.part}-{options.goal}"
     names = [f"{row['attack']} + {row['refiner']}" for row in front]
     data = {
