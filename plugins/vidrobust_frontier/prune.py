@@ -12,7 +12,7 @@ Implementation details:
    lattice, so a stored 8-bit clip fools as well. What is whole already is not asked.
 2. If neither fools, `trades` may keep any lower loss for 50 queries, under scores and with
    `repair`; if that does not help, the rest starts from the attack's own clip, off the lattice, and
-   tries to come back to it before the trades and at the end. A notice says where it did not.
+   tries the same before the trades, and to round at the end. A notice says where it did not help.
 3. Each frame is left out alone, or frames 16 apart together in longer clips, with at most 16
    queries: models that read every other frame need the others not at all. Frames go if the clip
    still fools and, under scores, lost less than half of what their share of the perturbation is
@@ -113,7 +113,7 @@ class Prune:
             yield from self._test_whole()
         yield from self._halve()
         if self.lattice and not work.rounded:
-            yield from work.round()
+            yield from self._onto_lattice()
         kept = 0 if work.rounded or not self.lattice else LAST
         yield from self._trades().run(max(0, work.left - kept))
         if self.lattice and not work.rounded:
