@@ -105,35 +105,42 @@ class Prune:
         """
         limit = task.budget if self.queries < 1 else min(int(self.queries), task.budget)
         work = self._work = Work(clip, response, task, limit)
-        if self.lattice:
-            yield from self._onto_lattice()
+        yield from self._onto_lattice()
         if self.frames:
             yield from self._test_frames()
         if self.sweep:
             yield from self._test_whole()
         yield from self._halve()
-        if self.lattice and not work.rounded:
-            yield from self._onto_lattice()
-        kept = 0 if work.rounded or not self.lattice else LAST
+        yield from self._onto_lattice()
+        kept = LAST if self._off_lattice else 0
         yield from self._trades().run(max(0, work.left - kept))
-        if self.lattice and not work.rounded:
+        if self._off_lattice:
             yield from work.round(only_smaller=True)
-        if self.lattice and not work.rounded:
+        if self._off_lattice:
             task.note({"notice": "prune found no clip of whole 8-bit levels that fools"})
+
+    @property
+    def _off_lattice(self) -> bool:
+        """Whether clips are to be in whole levels, and are not."""
+        return self.lattice and not self._work.rounded
 
     def _trades(self) -> Trades:
         return Trades(self._work, self.guesses, self.repair, self.worth)
 
     def _onto_lattice(self) -> Queries[None]:
-        """Round the clip, and where that does not fool, make it fool; else leave it as it is."""
+        """Round the clip if it is not, and where that does not fool, make it fool; else leave it as
+        it is.
+        """
+        if not self._off_lattice:
+            return
         work, exact, anywhere = self._work, self._work.state, self._work.lattice
         failed = yield from work.round()
         if work.rounded or not failed or not self.repair or exact.loss is None:
             return
-        work.state, work.lattice, work.rounded = failed[0], Lattice(work.task.clean), True
+        work.state, work.lattice = failed[0], Lattice(work.task.clean)
         yield from self._trades().run(min(work.left, REGAIN), until_it_fools=True)
         if not work.state.fools:
-            work.state, work.lattice, work.rounded = exact, anywhere, False
+            work.state, work.lattice = exact, anywhere
 
     def _test_frames(self) -> Queries[None]:
         """Leave out each frame, or those 16 apart, that costs less than its share."""

@@ -54,7 +54,7 @@ class Lattice:
     """
 
     def __init__(self, clean: Tensor, *, whole: bool = True) -> None:
-        self.clean = clean
+        self.clean, self.whole = clean, whole
         self.exact = whole and torch.equal(quantise(clean), clean)
         self._levels = to_levels(clean).to(torch.float32) if self.exact else clean * 255
 

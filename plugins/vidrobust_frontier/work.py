@@ -26,7 +26,6 @@ class Work:
     Attributes:
         state: The perturbation by now; at first that of the clip, at any amplitude.
         lattice: Where candidates lie; at first anywhere.
-        rounded: Whether that is in whole 8-bit levels.
         asked: Queries spent.
     """
 
@@ -36,7 +35,6 @@ class Work:
     limit: int
     state: State = field(init=False)
     lattice: Lattice = field(init=False)
-    rounded: bool = field(default=False, init=False)
     asked: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +42,11 @@ class Work:
         change = (self.clip - self.task.clean) * 255
         self.state = State(change, True, self._loss(self.response))
         self._clean_loss = self._loss(self.task.reference) or 0.0
+
+    @property
+    def rounded(self) -> bool:
+        """Whether candidates lie in whole 8-bit levels."""
+        return self.lattice.whole
 
     @property
     def left(self) -> int:
@@ -79,7 +82,7 @@ class Work:
             What was asked and did not fool.
         """
         anywhere, exact, failed = self.lattice, self.state, list[State]()
-        self.lattice, self.rounded = Lattice(self.task.clean), True
+        self.lattice = Lattice(self.task.clean)
         if whole(exact.change):
             self.state = replace(exact, change=exact.change.round())
             return failed
@@ -93,7 +96,7 @@ class Work:
                 self.state = trial
                 return failed
             failed.append(trial)
-        self.lattice, self.rounded = anywhere, False
+        self.lattice = anywhere
         return failed
 
     def _loss(self, response: Response) -> float | None:

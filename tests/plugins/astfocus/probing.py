@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import torch
 
-from vidrobust.testing import answer
+from vidrobust.engine import Subject, solve
+from vidrobust.testing import LinearVictim, answer
+from vidrobust.threat import Linf, Oracle, ThreatModel
+from vidrobust.types import Untargeted
 
 
 def looked_into(attack, task, victim, *, count=3, samples=60):
@@ -31,3 +34,17 @@ def inside(note, shape):
     for frame, top, left, height, width in note.get("boxes", whole):
         mask[frame, :, top : top + height, left : left + width] = True
     return mask
+
+
+def queries_one_step_away(make):
+    """What an attack needs to fool a clip that one step of 0.01 takes over the boundary."""
+    victim = LinearVictim(classes=2)
+    clip = victim.clip(0)
+    label = victim.label(clip)
+    downhill = (victim.weight[1 - label] - victim.weight[label]).view(clip.shape)
+    shift = victim.smallest(clip, Untargeted(label)) * 0.99
+    near = (clip + shift * downhill.sign()).clamp(0, 1)
+    subject = Subject("toy", near, None, victim.spec.classes, 0)
+    outcome = solve(make, subject, ThreatModel(constraint=Linf(0.5), queries=1000), Oracle(victim))
+    assert outcome.label == label
+    return outcome.queries_to_success

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from probing import queries_one_step_away
 from vidrobust_astfocus.grid_features import GridFeatures
 from vidrobust_astfocus.recipe import astfocus
 from vidrobust_astfocus.reducer import AstFocus
@@ -14,7 +15,7 @@ from vidrobust_astfocus.rewards import common, value
 from vidrobust.engine import Session, Subject, drive
 from vidrobust.testing import LinearVictim, ReducerContract, answer
 from vidrobust.threat import Linf, Oracle, ThreatModel
-from vidrobust.types import Response, Untargeted
+from vidrobust.types import Response
 
 SMALL = {"patch": 9, "grid": 3, "key_frames": 2, "hidden": 16}
 
@@ -68,19 +69,8 @@ def test_an_iteration_costs_61_queries_and_the_first_candidate_is_the_62nd():
 
 
 def test_the_first_success_costs_62():
-    victim = LinearVictim(classes=2)
-    clip = victim.clip(0)
-    label = victim.label(clip)
-    downhill = (victim.weight[1 - label] - victim.weight[label]).view(clip.shape)
-    shift = victim.smallest(clip, Untargeted(label)) * 0.99  # one step away from the boundary
-    near = (clip + shift * downhill.sign()).clamp(0, 1)
-    subject = Subject("toy", near, None, victim.spec.classes, 0)
-    threat = ThreatModel(constraint=Linf(0.5), queries=1000)
     reducer = {"patch": 16, "grid": 3, "hidden": 16, "features": GridFeatures()}
-    session = Session(lambda: astfocus(reducer=AstFocus(**reducer)), subject, threat)
-    list(drive(iter([session]), Oracle(victim), window=1))
-    assert session.outcome.label == label
-    assert session.outcome.queries_to_success == 62
+    assert queries_one_step_away(lambda: astfocus(reducer=AstFocus(**reducer))) == 62
 
 
 def test_only_the_wanted_number_of_key_frames_is_probed_while_all_sampled_ones_are_rewarded():

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from probing import queries_one_step_away
 from vidrobust_astfocus.choice import Step
 from vidrobust_astfocus.features import choose_features
 from vidrobust_astfocus.grid_features import GridFeatures
@@ -52,18 +53,7 @@ def test_t_failed_iterations_cost_1_plus_61_t():
 
 
 def test_the_first_success_costs_62():
-    victim = LinearVictim(classes=2)
-    clip = victim.clip(0)
-    label = victim.label(clip)
-    downhill = (victim.weight[1 - label] - victim.weight[label]).view(clip.shape)
-    shift = victim.smallest(clip, Untargeted(label)) * 0.99  # one step away from the boundary
-    near = (clip + shift * downhill.sign()).clamp(0, 1)
-    subject = Subject("toy", near, None, victim.spec.classes, 0)
-    threat = ThreatModel(constraint=Linf(0.5), queries=1000)
-    session = Session(lambda: make(patch=16, key_frames=4), subject, threat)
-    list(drive(iter([session]), Oracle(victim), window=1))
-    assert session.outcome.label == label
-    assert session.outcome.queries_to_success == 62
+    assert queries_one_step_away(lambda: make(patch=16, key_frames=4)) == 62
 
 
 @pytest.mark.parametrize(("near", "status"), [(0.1, "success"), (1.0, "gave_up")])

@@ -12,7 +12,7 @@ from vidrobust.types import Access, Response, Untargeted
 SHAPE = (4, 3, 16, 16)
 
 
-def refined(prune, victim, clip, clean, *, access=Access.SCORES, budget=10_000, **given):
+def refined(prune, victim, clip, clean, *, access=Access.SCORES, budget=10_000, seed=0, **given):
     """Every clip asked, and the answers' labels."""
     scores = victim(torch.stack([clean, clip]))
     labels = scores.argmax(1)
@@ -23,7 +23,7 @@ def refined(prune, victim, clip, clean, *, access=Access.SCORES, budget=10_000, 
         goal=Untargeted(int(labels[0])),
         constraint=Linf(0.05),
         access=access,
-        rng=torch.Generator().manual_seed(0),
+        rng=torch.Generator().manual_seed(seed),
         reference=Response(labels[:1], None if hidden else scores[:1]),
         budget=budget,
         **given,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import refining
 import torch
 from planted import Planted
 from vidrobust_frontier.prune import Prune
 
-from vidrobust.protocols import Task
 from vidrobust.testing import LinearVictim
-from vidrobust.threat import Linf
-from vidrobust.types import Access, Response, Untargeted
+from vidrobust.types import Access, Untargeted
 
 
 def grey(frames=4, size=16):
@@ -18,35 +17,15 @@ def grey(frames=4, size=16):
     return torch.randint(60, 190, (frames, 3, size, size), generator=rng).float() / 255
 
 
-def refined(prune, victim, change, clean, *, access=Access.SCORES, seed=0):
+def refined(prune, victim, change, clean, **given):
     """Every change that is asked, in levels, and whether it fools."""
     clip = ((clean * 255).round() + change) / 255
-    scores = victim(torch.stack([clean, clip]))
-    labels, hidden = scores.argmax(1), access is Access.LABEL
-    assert labels[0] != labels[1]
-    before, found = (
-        Response(labels[i : i + 1], None if hidden else scores[i : i + 1]) for i in range(2)
-    )
-    task = Task(
-        key="toy",
-        clean=clean,
-        goal=Untargeted(int(labels[0])),
-        constraint=Linf(0.05),
-        access=access,
-        rng=torch.Generator().manual_seed(seed),
-        reference=before,
-        budget=10_000,
-    )
-    asked, computation = [], prune.refine(clip, found, task)
-    query = next(computation)
-    while True:
-        answers = victim(query.clips)
-        fools = bool(answers.argmax() != labels[0])
-        asked.append((((query.clips[0] - clean) * 255).round(), fools))
-        try:
-            query = computation.send(Response(answers.argmax(1), None if hidden else answers))
-        except StopIteration:
-            return asked
+    label, found = victim(torch.stack([clean, clip])).argmax(1)
+    assert label != found
+    return [
+        (((clips[0] - clean) * 255).round(), bool(victim(clips).argmax() != label))
+        for clips in refining.refined(prune, victim, clip, clean, **given).asked
+    ]
 
 
 @pytest.mark.parametrize("frames", [15, 16, 17, 20, 33])
